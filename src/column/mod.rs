@@ -1,0 +1,1 @@
+//! What an embedding column, a space, a decoder and a translator are in Arrow.

@@ -1,0 +1,126 @@
+//! The one error type of the library.
+
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use parquet::errors::ParquetError;
+
+use crate::kernel;
+
+/// What can go wrong, said so that a person knows what to change.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument, option or value that cannot be used; the message names it and says what to do.
+    #[error("{0}")]
+    Invalid(String),
+
+    /// A file that cannot be used as it is: not Parquet, truncated, a column missing or of the wrong type.
+    #[error("{path}: {message}")]
+    File {
+        /// The file, as the user named it.
+        path: String,
+        /// What is wrong and what to do.
+        message: String,
+    },
+
+    /// A row that cannot be used.
+    #[error("{path}: column `{column}`, row {row}: {message}")]
+    Row {
+        /// The file, as the user named it.
+        path: String,
+        /// The column of the bad value.
+        column: String,
+        /// The row, counted from 0 in its file.
+        row: u64,
+        /// What is wrong and what to do.
+        message: String,
+    },
+
+    /// An output that is there already and may not be replaced.
+    #[error("{path}: {message}")]
+    Exists {
+        /// The file or folder that is in the way.
+        path: String,
+        /// What is there and which option allows it.
+        message: String,
+    },
+
+    /// A stored value written by a newer version.
+    #[error("{what} has format {found}, this babelake reads formats up to {supported}: update babelake")]
+    Format {
+        /// The kind of value: space, decoder or translator.
+        what: &'static str,
+        /// The format found.
+        found: i32,
+        /// The newest format this version reads.
+        supported: i32,
+    },
+
+    /// The mathematics found no answer: too few anchors, rank zero and the like.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+
+    /// Reading or writing failed below us.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder, as the user named it.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// An object store failed.
+    #[error("{0}")]
+    Store(#[from] object_store::Error),
+
+    /// Arrow refused a value.
+    #[error("{0}")]
+    Arrow(#[from] ArrowError),
+
+    /// Parquet refused a file.
+    #[error("{0}")]
+    Parquet(#[from] ParquetError),
+
+    /// The query engine refused or failed a statement; the root of its error is what a person needs.
+    #[error("{}", root_message(.0))]
+    Engine(DataFusionError),
+}
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An [`Error::File`].
+    pub fn file(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::File { path: path.into(), message: message.into() }
+    }
+}
+
+/// The message of the innermost error: the engine wraps errors once a plan node, and the wrappers say nothing to a user.
+fn root_message(error: &DataFusionError) -> String {
+    match error.find_root() {
+        DataFusionError::External(inner) => inner.to_string(),
+        root => root.strip_backtrace(),
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        match error {
+            DataFusionError::External(inner) => match inner.downcast::<Error>() {
+                Ok(ours) => *ours,
+                Err(other) => Self::Engine(DataFusionError::External(other)),
+            },
+            other => Self::Engine(other),
+        }
+    }
+}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Engine(inner) => inner,
+            other => Self::External(Box::new(other)),
+        }
+    }
+}

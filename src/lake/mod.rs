@@ -1,0 +1,1 @@
+//! The batch job: files in, the same files out.

@@ -1,0 +1,27 @@
+//! babelake translates lakes of embeddings: Parquet tables of one encoder's vectors become tables of another's.
+//!
+//! The library is a set of DataFusion functions ([`functions`]) over embedding columns ([`column`]), the mathematics
+//! behind them ([`kernel`]), and the jobs that run them over files ([`lake`], [`pipeline`]). [`session`] puts them together.
+//!
+//! A file imports only from the layers to its left:
+//!
+//! ```text
+//! kernel  <  error  <  column  <  functions  <  session  <  lake, pipeline  <  cli  <  main
+//! ```
+
+pub mod kernel;
+
+pub mod error;
+
+pub mod column;
+
+pub mod functions;
+
+pub mod session;
+
+pub mod lake;
+pub mod pipeline;
+
+pub mod cli;
+
+pub use error::{Error, Result};
