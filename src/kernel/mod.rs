@@ -1,13 +1,49 @@
-//! The mathematics, on slices and matrix views: no Arrow, no engine, no files.
+//! The mathematics, on slices and matrix views: no Arrow, no engine, no files, no logging.
+//!
+//! Everything is fitted in `f64` and applied in `f32`. Fits run sequentially in the order of their rows (sorted by key
+//! by the caller), so that the same anchors give the same bits whatever the partitions and threads.
+
+pub mod block;
+pub mod center;
+pub mod cosine;
+pub mod decode;
+pub mod decoder;
+pub mod keyed;
+pub mod mean;
+pub mod norm;
+pub mod normalize;
+pub mod prune;
+pub mod quality;
+pub mod relative;
+pub mod rescale;
+pub mod retrieval;
+pub mod rows;
+pub mod space;
+pub mod svd;
+pub mod translate;
+pub mod translator;
+
+pub use rows::Rows;
 
 /// What the mathematics refuses.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A fit needs at least two anchors that differ.
-    #[error("{usable} usable anchor(s): at least two different ones are needed")]
+    #[error("{usable} usable anchor(s) of {given}: at least two different ones are needed")]
     TooFewAnchors {
-        /// How many anchors differ from the mean.
+        /// How many anchors came in.
+        given: usize,
+        /// How many of them differ from their mean.
         usable: usize,
+    },
+
+    /// A singular value decomposition did not converge.
+    #[error("the singular value decomposition of a {rows} x {columns} matrix did not converge")]
+    NoConvergence {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns of the matrix.
+        columns: usize,
     },
 }

@@ -1,0 +1,56 @@
+//! From relative coordinates back to vectors: `y = s (r H) + mu`, equation (5) collapsed into one matrix.
+
+use super::block::{Factor, Scratch, multiply};
+use super::translate::{NotFinite, restore};
+
+/// A decoder's numbers, borrowed from wherever they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Decoding<'a> {
+    /// H, K x d row-major.
+    pub matrix: &'a [f32],
+    /// Number of anchors, K.
+    pub anchors: usize,
+    /// mu, d.
+    pub mean: &'a [f32],
+    /// s.
+    pub scale: f64,
+    /// Whether the result is brought to unit length at the end.
+    pub unit_output: bool,
+}
+
+impl Decoding<'_> {
+    /// Decodes `count` codes of K numbers to `out` (count x d). `row(i)` gives code i, or `None` for a NULL one, whose
+    /// output is zeros.
+    pub fn apply<'r>(
+        &self,
+        count: usize,
+        row: impl Fn(usize) -> Option<&'r [f32]>,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) -> Result<(), NotFinite> {
+        let scale = self.scale as f32;
+        multiply(
+            count,
+            (self.anchors, self.mean.len()),
+            Factor::Plain(self.matrix),
+            scratch,
+            out,
+            |i, input| {
+                if let Some(code) = row(i) {
+                    if !code.iter().all(|x| x.is_finite()) {
+                        return Err(NotFinite { row: i });
+                    }
+                    input.copy_from_slice(code);
+                }
+                Ok(())
+            },
+            |i, output| {
+                if row(i).is_none() {
+                    output.fill(0.0);
+                } else {
+                    restore(output, scale, self.mean, self.unit_output);
+                }
+            },
+        )
+    }
+}

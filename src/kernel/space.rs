@@ -1,0 +1,152 @@
+//! One encoder's anchors made ready: centred by their mean, unit length, with what is known of the space.
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::{Accum, Mat, Par};
+
+use super::center::noise_floor;
+use super::svd::{Conditioning, DEFAULT_RCOND, conditioning, thin_svd, widen};
+use super::{Error, Rows, mean};
+
+/// Leading principal directions kept with a space, at most.
+pub const MAX_DIRECTIONS: usize = 32;
+
+/// The target counts as unit vectors when more than this share of its anchors has length 1 to [`UNIT_TOLERANCE`].
+const UNIT_SHARE: f64 = 0.99;
+/// See [`UNIT_SHARE`].
+const UNIT_TOLERANCE: f64 = 1e-3;
+
+/// Anchors of one space, made ready: `U = nu(A - mu)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Anchors {
+    /// Numbers in a vector, d.
+    pub width: usize,
+    /// Indexes of the given rows that differ from their mean; the others have no direction and are left out.
+    pub kept: Vec<usize>,
+    /// Mean of all given rows, d.
+    pub mean: Vec<f32>,
+    /// Unit rows of the kept anchors, K x d.
+    pub unit: Vec<f32>,
+    /// Lengths of the kept anchors after centring, K.
+    pub norms: Vec<f64>,
+    /// Mean of `norms`.
+    pub scale: f64,
+    /// Whether the given rows are unit vectors (more than 99 % have length 1 to 1e-3).
+    pub unit_anchors: bool,
+}
+
+impl Anchors {
+    /// Centres and normalises `rows`, which the caller has sorted by key.
+    pub fn new(rows: Rows<'_>) -> Result<Self, Error> {
+        let width = rows.width();
+        let mean = mean::mean(rows);
+        let floor = noise_floor(mean.iter().map(|m| m * m).sum::<f64>().sqrt());
+        let (mut kept, mut unit, mut norms) = (Vec::new(), Vec::new(), Vec::new());
+        let mut centred = vec![0.0f64; width];
+        let mut unit_rows = 0usize;
+        for (i, row) in rows.iter().enumerate() {
+            unit_rows += usize::from((super::norm::norm(row) - 1.0).abs() <= UNIT_TOLERANCE);
+            for ((c, &x), m) in centred.iter_mut().zip(row).zip(&mean) {
+                *c = f64::from(x) - m;
+            }
+            let length = centred.iter().map(|c| c * c).sum::<f64>().sqrt();
+            if length > floor {
+                kept.push(i);
+                norms.push(length);
+                unit.extend(centred.iter().map(|c| (c / length) as f32));
+            }
+        }
+        if kept.len() < 2 {
+            return Err(Error::TooFewAnchors { given: rows.len(), usable: kept.len() });
+        }
+        let scale = norms.iter().sum::<f64>() / norms.len() as f64;
+        Ok(Self {
+            width,
+            kept,
+            mean: mean.iter().map(|&m| m as f32).collect(),
+            unit,
+            norms,
+            scale,
+            unit_anchors: unit_rows as f64 > UNIT_SHARE * rows.len() as f64,
+        })
+    }
+
+    /// The unit anchors, K x d.
+    pub fn unit(&self) -> Rows<'_> {
+        Rows::new(&self.unit, self.width)
+    }
+}
+
+/// Singular values of the unit anchors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spectrum {
+    /// Descending, min(K, d) of them.
+    pub singular_values: Vec<f64>,
+    /// Rank at the default rcond, and the extremes.
+    pub conditioning: Conditioning,
+}
+
+/// The spectrum of unit anchors.
+pub fn spectrum(unit: Rows<'_>) -> Result<Spectrum, Error> {
+    let sigma = thin_svd(widen(unit).as_ref())?.sigma;
+    Ok(Spectrum { conditioning: conditioning(&sigma, DEFAULT_RCOND), singular_values: sigma })
+}
+
+/// Principal directions of the centred anchors.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Directions {
+    /// Unit rows, by falling variance, m x d; of each the entry of largest magnitude is positive.
+    pub directions: Vec<f32>,
+    /// Variance along each, m.
+    pub variances: Vec<f64>,
+}
+
+/// The at most [`MAX_DIRECTIONS`] leading principal directions of the anchors `norms * unit`, and their variances.
+///
+/// By the eigenvectors of the d x d covariance: the leading ones are wanted, so squaring the condition number is harmless.
+pub fn directions(unit: Rows<'_>, norms: &[f64]) -> Result<Directions, Error> {
+    let d = unit.width();
+    let centred = Mat::from_fn(unit.len(), d, |i, j| norms[i] * f64::from(unit.row(i)[j]));
+    let mut covariance = Mat::<f64>::zeros(d, d);
+    triangular::matmul(
+        &mut covariance,
+        BlockStructure::TriangularLower,
+        Accum::Replace,
+        centred.transpose(),
+        BlockStructure::Rectangular,
+        &centred,
+        BlockStructure::Rectangular,
+        1.0 / unit.len() as f64,
+        Par::Seq,
+    );
+    let mut eigenvalues = faer::diag::Diag::<f64>::zeros(d);
+    let mut eigenvectors = Mat::zeros(d, d);
+    let mut buffer =
+        MemBuffer::new(self_adjoint_evd_scratch::<f64>(d, ComputeEigenvectors::Yes, Par::Seq, Default::default()));
+    self_adjoint_evd(
+        covariance.as_ref(),
+        eigenvalues.as_mut(),
+        Some(eigenvectors.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut buffer),
+        Default::default(),
+    )
+    .map_err(|_| Error::NoConvergence { rows: d, columns: d })?;
+
+    // Eigenvalues come in rising order.
+    let eigenvalues = eigenvalues.column_vector();
+    let largest = if d == 0 { 0.0 } else { eigenvalues[d - 1] };
+    let mut found = Directions::default();
+    for j in (0..d).rev().take(MAX_DIRECTIONS) {
+        let variance = eigenvalues[j];
+        if variance <= DEFAULT_RCOND * DEFAULT_RCOND * largest {
+            break;
+        }
+        let column = eigenvectors.col(j);
+        let peak = column.iter().fold(0.0f64, |peak, &x| if x.abs() > peak.abs() { x } else { peak });
+        found.variances.push(variance);
+        found.directions.extend(column.iter().map(|x| (x * peak.signum()) as f32));
+    }
+    Ok(found)
+}

@@ -1,0 +1,117 @@
+//! Thin singular value decompositions and what is made of them, in `f64` and sequential: the same bits every time.
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::matmul::matmul;
+use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
+use faer::{Accum, Mat, MatRef, Par};
+
+use super::{Error, Rows};
+
+/// A singular value counts when it is larger than this share of the largest. The data are `f32`: exact null directions
+/// come back as 1e-11 and would be kept by an `f64` rule, then amplified by as much.
+pub const DEFAULT_RCOND: f64 = 1e-6;
+
+/// `A = U diag(sigma) V^T` with min(m, n) columns, sigma descending.
+#[derive(Debug, Clone)]
+pub struct ThinSvd {
+    /// Left singular vectors, m x min(m, n).
+    pub u: Mat<f64>,
+    /// Singular values, descending.
+    pub sigma: Vec<f64>,
+    /// Right singular vectors, n x min(m, n).
+    pub v: Mat<f64>,
+}
+
+/// How well a matrix can be inverted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conditioning {
+    /// Singular values above rcond times the largest.
+    pub rank: usize,
+    /// The largest singular value.
+    pub sigma_max: f64,
+    /// The smallest one kept.
+    pub sigma_min_kept: f64,
+}
+
+impl Conditioning {
+    /// `sigma_max / sigma_min_kept`, the condition number after truncation.
+    pub fn condition_number(&self) -> f64 {
+        self.sigma_max / self.sigma_min_kept
+    }
+}
+
+/// Rows widened to an `f64` matrix, one row a row.
+pub fn widen(rows: Rows<'_>) -> Mat<f64> {
+    Mat::from_fn(rows.len(), rows.width(), |i, j| f64::from(rows.row(i)[j]))
+}
+
+/// `a b`, sequentially.
+pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
+    let mut c = Mat::zeros(a.nrows(), b.ncols());
+    matmul(&mut c, Accum::Replace, a, b, 1.0, Par::Seq);
+    c
+}
+
+/// The thin singular value decomposition of `a`.
+pub fn thin_svd(a: MatRef<'_, f64>) -> Result<ThinSvd, Error> {
+    let (m, n) = a.shape();
+    let size = m.min(n);
+    let mut sigma = faer::diag::Diag::<f64>::zeros(size);
+    let mut u = Mat::zeros(m, size);
+    let mut v = Mat::zeros(n, size);
+    let thin = ComputeSvdVectors::Thin;
+    let scratch = svd_scratch::<f64>(m, n, thin, thin, Par::Seq, Default::default());
+    let mut buffer = MemBuffer::new(scratch);
+    svd(
+        a,
+        sigma.as_mut(),
+        Some(u.as_mut()),
+        Some(v.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut buffer),
+        Default::default(),
+    )
+    .map_err(|_| Error::NoConvergence { rows: m, columns: n })?;
+    Ok(ThinSvd { u, sigma: sigma.column_vector().iter().copied().collect(), v })
+}
+
+impl ThinSvd {
+    /// How many singular values are larger than `rcond` times the largest, and the extremes of those.
+    pub fn conditioning(&self, rcond: f64) -> Conditioning {
+        conditioning(&self.sigma, rcond)
+    }
+}
+
+/// See [`ThinSvd::conditioning`]; `sigma` descending.
+pub fn conditioning(sigma: &[f64], rcond: f64) -> Conditioning {
+    let sigma_max = sigma.first().copied().unwrap_or(0.0);
+    let rank = sigma.iter().take_while(|&&s| s > rcond * sigma_max).count();
+    let sigma_min_kept = rank.checked_sub(1).and_then(|last| sigma.get(last)).copied().unwrap_or(0.0);
+    Conditioning { rank, sigma_max, sigma_min_kept }
+}
+
+/// The Moore-Penrose inverse by truncated SVD: `V diag(1 / sigma) U^T` over sigma > rcond sigma_1.
+pub fn pinv(a: MatRef<'_, f64>, rcond: f64) -> Result<(Mat<f64>, Conditioning), Error> {
+    let svd = thin_svd(a)?;
+    let kept = svd.conditioning(rcond);
+    let scaled = Mat::from_fn(svd.v.nrows(), kept.rank, |i, j| svd.v[(i, j)] / svd.sigma[j]);
+    Ok((product(scaled.as_ref(), svd.u.get(.., ..kept.rank).transpose()), kept))
+}
+
+/// The Parseval frame of `a`: `P V^T` of its thin SVD over sigma > rcond sigma_1; its columns are orthonormal where `a`
+/// has full column rank.
+pub fn parseval_frame(a: MatRef<'_, f64>, rcond: f64) -> Result<(Mat<f64>, Conditioning), Error> {
+    let svd = thin_svd(a)?;
+    let kept = svd.conditioning(rcond);
+    let frame = product(svd.u.get(.., ..kept.rank), svd.v.get(.., ..kept.rank).transpose());
+    Ok((frame, kept))
+}
+
+/// A matrix rounded to `f32`, row-major.
+pub fn round(a: MatRef<'_, f64>) -> Vec<f32> {
+    let mut rounded = Vec::with_capacity(a.nrows() * a.ncols());
+    for i in 0..a.nrows() {
+        rounded.extend((0..a.ncols()).map(|j| a[(i, j)] as f32));
+    }
+    rounded
+}
