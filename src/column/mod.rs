@@ -1,1 +1,19 @@
-//! What an embedding column, a space, a decoder and a translator are in Arrow.
+//! What things are in Arrow: an embedding column, keys, and the stored values (space, decoder, translator).
+//!
+//! Stored values are structs that outlive versions. Their big parts are `ListView<FixedSizeList<Float32, d>>`: the engine
+//! repeats a scalar per row in places, and a view is then repeated, not its numbers. Widths are in the types.
+
+pub mod decoder;
+pub mod embedding;
+pub mod keys;
+pub mod settings;
+pub mod space;
+pub mod stored;
+pub mod translator;
+
+pub use decoder::Decoder;
+pub use embedding::{Embeddings, Flaw, Width};
+pub use keys::{KeyKind, Keys};
+pub use settings::{Method, MethodOptions};
+pub use space::{KeyedAnchors, Space};
+pub use translator::Translator;

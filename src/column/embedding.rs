@@ -1,0 +1,386 @@
+//! An embedding column: a view of its rows as slices of `f32`, without a copy where the numbers are `f32` already.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeBinaryArray, FixedSizeListArray, Float32Array, GenericListArray,
+    GenericListViewArray, ListArray, OffsetSizeTrait,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Float32Type};
+use arrow::error::ArrowError;
+
+/// How many numbers a row has, as far as the type says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// Every row has this many.
+    Fixed(usize),
+    /// The type does not say.
+    Open,
+}
+
+impl Width {
+    /// The width of a column of this type, or `None` where it is no embedding type.
+    ///
+    /// Embedding types are fixed-size lists, lists, large lists and list views of `Float32`, `Float16` or `Float64`, and
+    /// `FixedSizeBinary(4d)` (little-endian `f32`).
+    pub fn of(data_type: &DataType) -> Option<Self> {
+        match data_type {
+            DataType::FixedSizeList(item, width) if *width > 0 && is_float(item) => {
+                usize::try_from(*width).ok().map(Self::Fixed)
+            }
+            DataType::List(item)
+            | DataType::LargeList(item)
+            | DataType::ListView(item)
+            | DataType::LargeListView(item)
+                if is_float(item) =>
+            {
+                Some(Self::Open)
+            }
+            DataType::FixedSizeBinary(bytes) if *bytes > 0 && bytes % 4 == 0 => {
+                usize::try_from(bytes / 4).ok().map(Self::Fixed)
+            }
+            _ => None,
+        }
+    }
+
+    /// The number, where the type says it.
+    pub fn fixed(self) -> Option<usize> {
+        match self {
+            Self::Fixed(width) => Some(width),
+            Self::Open => None,
+        }
+    }
+
+    /// The type of a column of such rows as we write it: `FixedSizeList<Float32, d>`, or `List<Float32>` where d is open.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Self::Fixed(width) => DataType::FixedSizeList(item(), list_size(width)),
+            Self::Open => DataType::List(item()),
+        }
+    }
+}
+
+fn is_float(item: &Field) -> bool {
+    matches!(item.data_type(), DataType::Float32 | DataType::Float16 | DataType::Float64)
+}
+
+/// The item of our lists: `Float32`, never NULL, which spares Parquet a definition level.
+pub fn item() -> FieldRef {
+    Arc::new(Field::new_list_field(DataType::Float32, false))
+}
+
+/// Arrow counts list items in `i32`; a width beyond that has no type, and no memory to hold two rows.
+fn list_size(width: usize) -> i32 {
+    i32::try_from(width).unwrap_or(i32::MAX)
+}
+
+/// What is wrong with an embedding column.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Flaw {
+    /// The column's type cannot hold embeddings.
+    #[error("{0} is no embedding type: a list of Float32, Float16 or Float64 (best FixedSizeList<Float32, width>) is")]
+    Type(DataType),
+    /// A row has another number of items than expected.
+    #[error("has {found} numbers, {expected} were expected")]
+    Width {
+        /// The row, from 0.
+        row: usize,
+        /// Its length.
+        found: usize,
+        /// The length it should have.
+        expected: usize,
+    },
+    /// A row has a NULL item.
+    #[error("has a NULL item: remove the row, or set the whole row NULL to keep it without an embedding")]
+    NullItem {
+        /// The row, from 0.
+        row: usize,
+    },
+    /// A row has an item that is not a finite number.
+    #[error("has an item that is NaN or infinite: remove the row, or set it NULL to keep it without an embedding")]
+    NotFinite {
+        /// The row, from 0.
+        row: usize,
+    },
+}
+
+impl Flaw {
+    /// The row at fault, from 0; `None` where the whole column is.
+    pub fn row(&self) -> Option<usize> {
+        match self {
+            Self::Type(_) => None,
+            Self::Width { row, .. } | Self::NullItem { row } | Self::NotFinite { row } => Some(*row),
+        }
+    }
+}
+
+/// A view of an embedding column (or of one embedding that stands for every row).
+#[derive(Debug, Clone)]
+pub struct Embeddings {
+    values: ScalarBuffer<f32>,
+    spans: Spans,
+    nulls: Option<NullBuffer>,
+    len: usize,
+    constant: bool,
+}
+
+/// Where a row's numbers are.
+#[derive(Debug, Clone)]
+enum Spans {
+    /// Row i starts at i times the width.
+    Fixed(usize),
+    /// Start and length of every row.
+    Each(Vec<(usize, usize)>),
+}
+
+impl Embeddings {
+    /// A view of `array`. Rows that are not NULL must have no NULL items.
+    pub fn of(array: &dyn Array) -> Result<Self, Flaw> {
+        let wrong_type = || Flaw::Type(array.data_type().clone());
+        Width::of(array.data_type()).ok_or_else(wrong_type)?;
+        match array.data_type() {
+            DataType::FixedSizeList(_, width) => {
+                let list: &FixedSizeListArray = array.as_fixed_size_list();
+                let width = usize::try_from(*width).unwrap_or(0);
+                Self::new(list, list.values(), Spans::Fixed(width))
+            }
+            DataType::List(_) => Self::of_list(array.as_list::<i32>()),
+            DataType::LargeList(_) => Self::of_list(array.as_list::<i64>()),
+            DataType::ListView(_) => Self::of_list_view(array.as_list_view::<i32>()),
+            DataType::LargeListView(_) => Self::of_list_view(array.as_list_view::<i64>()),
+            DataType::FixedSizeBinary(_) => Ok(Self::of_bytes(array.as_fixed_size_binary())),
+            _ => Err(wrong_type()),
+        }
+    }
+
+    fn of_list<O: OffsetSizeTrait>(list: &GenericListArray<O>) -> Result<Self, Flaw> {
+        let spans = list.offsets().windows(2).map(|w| (w[0].as_usize(), w[1].as_usize() - w[0].as_usize())).collect();
+        Self::new(list, list.values(), Spans::Each(spans))
+    }
+
+    fn of_list_view<O: OffsetSizeTrait>(list: &GenericListViewArray<O>) -> Result<Self, Flaw> {
+        let spans = list.offsets().iter().zip(list.sizes()).map(|(o, s)| (o.as_usize(), s.as_usize())).collect();
+        Self::new(list, list.values(), Spans::Each(spans))
+    }
+
+    fn of_bytes(bytes: &FixedSizeBinaryArray) -> Self {
+        let width = bytes.value_size() / size_of::<f32>();
+        let values = match bytemuck::try_cast_slice::<u8, f32>(bytes.value_data()) {
+            Ok(aligned) => ScalarBuffer::new(bytes.values().clone(), 0, aligned.len()),
+            // Not aligned for f32, or not a whole number of items: copy item by item.
+            Err(_) => bytes.value_data().chunks_exact(4).map(bytemuck::pod_read_unaligned::<f32>).collect(),
+        };
+        Self { values, spans: Spans::Fixed(width), nulls: bytes.nulls().cloned(), len: bytes.len(), constant: false }
+    }
+
+    fn new(list: &dyn Array, items: &ArrayRef, spans: Spans) -> Result<Self, Flaw> {
+        let floats = match items.as_primitive_opt::<Float32Type>() {
+            Some(floats) => floats.clone(),
+            None => cast(items, &DataType::Float32)
+                .map_err(|_| Flaw::Type(list.data_type().clone()))?
+                .as_primitive::<Float32Type>()
+                .clone(),
+        };
+        let view = Self {
+            values: floats.values().clone(),
+            spans,
+            nulls: list.nulls().cloned(),
+            len: list.len(),
+            constant: false,
+        };
+        if let Some(item_nulls) = floats.nulls().filter(|nulls| nulls.null_count() > 0) {
+            for row in (0..view.len).filter(|&row| !view.is_null(row)) {
+                let (start, length) = view.span(row);
+                if item_nulls.slice(start, length).null_count() > 0 {
+                    return Err(Flaw::NullItem { row });
+                }
+            }
+        }
+        Ok(view)
+    }
+
+    /// The single row of this view, standing for `len` rows.
+    pub fn repeat(self, len: usize) -> Self {
+        Self { len, constant: true, ..self }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether row `row` is NULL.
+    pub fn is_null(&self, row: usize) -> bool {
+        self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(self.physical(row)))
+    }
+
+    /// Row `row`, or `None` where it is NULL.
+    pub fn row(&self, row: usize) -> Option<&[f32]> {
+        (!self.is_null(row)).then(|| {
+            let (start, length) = self.span(self.physical(row));
+            &self.values[start..start + length]
+        })
+    }
+
+    /// Row `row` where it has `width` numbers.
+    pub fn row_of(&self, row: usize, width: usize) -> Result<Option<&[f32]>, Flaw> {
+        match self.row(row) {
+            Some(v) if v.len() != width => Err(Flaw::Width { row, found: v.len(), expected: width }),
+            v => Ok(v),
+        }
+    }
+
+    /// Checks that every row that is not NULL has `width` numbers.
+    pub fn check_width(&self, width: usize) -> Result<(), Flaw> {
+        match self.spans {
+            Spans::Fixed(fixed) if fixed == width => Ok(()),
+            _ => (0..self.len).try_for_each(|row| self.row_of(row, width).map(|_| ())),
+        }
+    }
+
+    /// The length of the first row that is not NULL.
+    pub fn first_width(&self) -> Option<usize> {
+        (0..self.len).find_map(|row| self.row(row)).map(<[f32]>::len)
+    }
+
+    /// Which rows are NULL, one bit a row.
+    pub fn nulls(&self) -> Option<NullBuffer> {
+        if self.constant { self.is_null(0).then(|| NullBuffer::new_null(self.len)) } else { self.nulls.clone() }
+    }
+
+    fn physical(&self, row: usize) -> usize {
+        if self.constant { 0 } else { row }
+    }
+
+    fn span(&self, row: usize) -> (usize, usize) {
+        match &self.spans {
+            Spans::Fixed(width) => (row * width, *width),
+            Spans::Each(spans) => spans[row],
+        }
+    }
+}
+
+/// A column of `len` rows of `width` numbers each, row-major. The numbers of NULL rows are not looked at.
+pub fn fixed(
+    values: impl Into<ScalarBuffer<f32>>,
+    width: usize,
+    nulls: Option<NullBuffer>,
+    len: usize,
+) -> Result<FixedSizeListArray, ArrowError> {
+    let values: ArrayRef = Arc::new(Float32Array::new(values.into(), None));
+    FixedSizeListArray::try_new_with_length(item(), list_size(width), values, nulls, len)
+}
+
+/// A column of rows of any lengths.
+pub fn open<'a>(rows: impl Iterator<Item = Option<&'a [f32]>>) -> ListArray {
+    let (mut values, mut lengths, mut valid) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        valid.push(row.is_some());
+        lengths.push(row.map_or(0, <[f32]>::len));
+        values.extend_from_slice(row.unwrap_or_default());
+    }
+    let nulls = NullBuffer::from(valid);
+    let nulls = (nulls.null_count() > 0).then_some(nulls);
+    ListArray::new(item(), OffsetBuffer::from_lengths(lengths), Arc::new(Float32Array::from(values)), nulls)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float64Array, LargeListArray, ListViewArray};
+    use half::f16;
+
+    use super::*;
+
+    const ROWS: [f32; 8] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+
+    fn four_forms(name: &str) -> Vec<ArrayRef> {
+        let floats: ArrayRef = Arc::new(Float32Array::from(ROWS.to_vec()));
+        let nulls = Some(NullBuffer::from(vec![true, false, true, true]));
+        let mut forms: Vec<ArrayRef> = Vec::new();
+        for item_type in [DataType::Float32, DataType::Float16, DataType::Float64] {
+            let items = cast(&floats, &item_type).unwrap();
+            let field: FieldRef = Arc::new(Field::new(name, item_type, true));
+            let offsets = OffsetBuffer::from_lengths([2, 2, 2, 2]);
+            forms.push(Arc::new(FixedSizeListArray::new(field.clone(), 2, items.clone(), nulls.clone())));
+            forms.push(Arc::new(ListArray::new(field.clone(), offsets, items.clone(), nulls.clone())));
+            let offsets = OffsetBuffer::from_lengths([2, 2, 2, 2]);
+            forms.push(Arc::new(LargeListArray::new(field.clone(), offsets, items.clone(), nulls.clone())));
+            let (offsets, sizes) = (vec![0, 2, 4, 6].into(), vec![2, 2, 2, 2].into());
+            forms.push(Arc::new(ListViewArray::new(field, offsets, sizes, items, nulls.clone())));
+        }
+        let bytes = arrow::buffer::Buffer::from(bytemuck::cast_slice::<f32, u8>(&ROWS));
+        forms.push(Arc::new(FixedSizeBinaryArray::new(8, bytes, nulls)));
+        forms
+    }
+
+    #[test]
+    fn every_form_reads_the_same_whole_and_sliced() {
+        for name in ["item", "element"] {
+            for form in four_forms(name) {
+                let view = Embeddings::of(&form).unwrap();
+                assert_eq!(view.len(), 4, "{}", form.data_type());
+                assert_eq!(view.row(0), Some(&ROWS[0..2]));
+                assert_eq!(view.row(1), None);
+                assert_eq!(view.row(3), Some(&ROWS[6..8]));
+                let sliced = Embeddings::of(&form.slice(1, 2)).unwrap();
+                assert_eq!((sliced.len(), sliced.row(0), sliced.row(1)), (2, None, Some(&ROWS[4..6])));
+                assert_eq!(Embeddings::of(&form.slice(4, 0)).unwrap().len(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_fast_case_copies_nothing() {
+        let form = &four_forms("item")[0];
+        let numbers = form.as_fixed_size_list().values().as_primitive::<Float32Type>().values().as_ptr();
+        assert_eq!(Embeddings::of(form).unwrap().values.as_ptr(), numbers);
+    }
+
+    #[test]
+    fn null_items_are_an_error_only_in_rows_that_are_not_null() {
+        let items: ArrayRef = Arc::new(Float32Array::from(vec![Some(1.0), Some(2.0), None, Some(4.0)]));
+        let field: FieldRef = Arc::new(Field::new_list_field(DataType::Float32, true));
+        let list = |nulls| FixedSizeListArray::new(field.clone(), 2, items.clone(), nulls);
+        assert_eq!(Embeddings::of(&list(None)).unwrap_err(), Flaw::NullItem { row: 1 });
+        let masked = list(Some(NullBuffer::from(vec![true, false])));
+        assert_eq!(Embeddings::of(&masked).unwrap().row(1), None);
+        assert_eq!(Embeddings::of(&list(None).slice(0, 1)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn unequal_rows_and_other_types_are_named() {
+        let ragged = ListArray::from_iter_primitive::<Float32Type, _, _>([
+            Some(vec![Some(1.0), Some(2.0)]),
+            None,
+            Some(vec![Some(1.0)]),
+        ]);
+        let view = Embeddings::of(&ragged).unwrap();
+        assert_eq!(view.check_width(2), Err(Flaw::Width { row: 2, found: 1, expected: 2 }));
+        assert_eq!(view.first_width(), Some(2));
+        let strings = arrow::array::StringArray::from(vec!["a"]);
+        assert_eq!(Embeddings::of(&strings).unwrap_err().row(), None);
+    }
+
+    #[test]
+    fn wider_items_are_rounded() {
+        let items: ArrayRef = Arc::new(Float64Array::from(vec![0.1, 1e300]));
+        let field: FieldRef = Arc::new(Field::new_list_field(DataType::Float64, true));
+        let view = Embeddings::of(&FixedSizeListArray::new(field, 2, items, None)).unwrap();
+        assert_eq!(view.row(0), Some(&[0.1f32, f32::INFINITY][..]));
+        assert_eq!(f16::from_f32(1.5).to_f32(), 1.5);
+    }
+
+    #[test]
+    fn one_row_stands_for_many() {
+        let one = Embeddings::of(&four_forms("item")[0].slice(2, 1)).unwrap().repeat(3);
+        assert_eq!((one.len(), one.row(0), one.row(2)), (3, Some(&ROWS[4..6]), Some(&ROWS[4..6])));
+    }
+}

@@ -1,0 +1,263 @@
+//! A translator: source mean, one d_x x d_y matrix, scale, target mean.
+
+use arrow::array::StructArray;
+use arrow::buffer::ScalarBuffer;
+use arrow::datatypes::DataType;
+use serde_json::{Value, json};
+
+use super::keys::{Keys, matches};
+use super::settings::Method;
+use super::space::KeyedAnchors;
+use super::stored::{self, Builder, Digest, Kind, Stored, field};
+use crate::kernel::decoder::Member;
+use crate::kernel::space::directions;
+use crate::kernel::svd::{Conditioning, round};
+use crate::kernel::translate::Translation;
+use crate::kernel::{self, Rows};
+use crate::{Error, Result};
+
+/// A translator as it is stored.
+#[derive(Debug, Clone)]
+pub struct Translator {
+    /// The source encoder's name; may be empty.
+    pub source_encoder: String,
+    /// The target encoder's name; may be empty.
+    pub target_encoder: String,
+    /// The method's name.
+    pub method: String,
+    /// The method's settings, JSON.
+    pub settings: String,
+    /// Digest of the keys of the anchor pairs.
+    pub keys_digest: String,
+    /// Numbers in a source vector, d_x.
+    pub source_width: usize,
+    /// Numbers in a target vector, d_y.
+    pub target_width: usize,
+    /// d_x.
+    pub source_mean: ScalarBuffer<f32>,
+    /// d_x x d_y.
+    pub matrix: ScalarBuffer<f32>,
+    /// d_y.
+    pub target_mean: ScalarBuffer<f32>,
+    /// Mean length of the target's centred anchors.
+    pub scale: f64,
+    /// Whether translated vectors are brought to unit length.
+    pub unit_output: bool,
+    /// Leading principal directions of the source anchors, m x d_x: for guards.
+    pub source_directions: ScalarBuffer<f32>,
+    /// Variances along them, m.
+    pub source_variances: Vec<f64>,
+    /// See [`Digest`].
+    pub digest: String,
+    /// JSON for people; no part of the digest.
+    pub diagnostics: String,
+}
+
+impl Translator {
+    /// Fits from two spaces, their anchors matched by key. Each space keeps its own mean and scale; frames and pruning use
+    /// the common keys.
+    pub fn fit(source: &KeyedAnchors, target: &KeyedAnchors, method: &Method) -> Result<Self> {
+        if source.keys.kind() != target.keys.kind() {
+            return Err(Error::Invalid(format!(
+                "the source's keys are {}s and the target's are {}s: CAST one of them so that they can meet",
+                source.keys.kind(),
+                target.keys.kind()
+            )));
+        }
+        let pairs = matches(&source.keys, &target.keys);
+        if pairs.len() < 2 {
+            return Err(Error::Invalid(format!(
+                "{} of {} source and {} target anchors have a common key: at least two pairs are needed",
+                pairs.len(),
+                source.keys.len(),
+                target.keys.len()
+            )));
+        }
+        let (from, to): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
+        let without_twin = (source.keys.len() - pairs.len(), target.keys.len() - pairs.len());
+        let (source, target) = (source.select(&from), target.select(&to));
+        let fitted = match method {
+            Method::Irp { delta, rcond, .. } => {
+                kernel::translator::irp(source.unit(), target.unit(), &target.starts(method), *delta, *rcond)?
+            }
+            Method::Parseval { rcond } => kernel::translator::parseval(source.unit(), target.unit(), *rcond)?,
+        };
+        let directions = directions(source.unit(), &source.norms)?;
+        let mut diagnostics = json!({
+            "anchors": pairs.len(),
+            "source_anchors_without_twin": without_twin.0,
+            "target_anchors_without_twin": without_twin.1,
+        });
+        if let (Some(source), Some(target)) = (fitted.source_frame, fitted.target_frame) {
+            diagnostics["source_frame"] = conditioning_json(&source);
+            diagnostics["target_frame"] = conditioning_json(&target);
+        } else {
+            diagnostics["members"] = members_json(&fitted.members);
+        }
+        let mut translator = Self {
+            method: method.name().to_owned(),
+            settings: method.settings().to_string(),
+            keys_digest: source.keys.digest(),
+            source_width: source.width,
+            target_width: target.width,
+            source_mean: source.mean,
+            matrix: round(fitted.matrix.as_ref()).into(),
+            target_mean: target.mean,
+            scale: target.scale,
+            unit_output: target.unit_vectors,
+            source_directions: directions.directions.into(),
+            source_variances: directions.variances,
+            source_encoder: source.encoder,
+            target_encoder: target.encoder,
+            digest: String::new(),
+            diagnostics: diagnostics.to_string(),
+        };
+        translator.digest = translator.compute_digest();
+        Ok(translator)
+    }
+
+    /// [`Translator::fit`] from rows: row i of both sides has key i.
+    pub fn fit_rows(
+        keys: &Keys,
+        source: Rows<'_>,
+        target: Rows<'_>,
+        (source_encoder, target_encoder): (&str, &str),
+        method: &Method,
+    ) -> Result<Self> {
+        let side = |side: &str, rows, encoder| {
+            KeyedAnchors::fit(keys, rows, encoder).map_err(|error| match error {
+                Error::Kernel(error) => Error::Invalid(format!("{side}: {error}")),
+                other => other,
+            })
+        };
+        Self::fit(&side("source", source, source_encoder)?, &side("target", target, target_encoder)?, method)
+    }
+
+    /// The numbers that translate.
+    pub fn translation(&self) -> Translation<'_> {
+        Translation {
+            source_mean: &self.source_mean,
+            matrix: &self.matrix,
+            target_mean: &self.target_mean,
+            scale: self.scale,
+            unit_output: self.unit_output,
+        }
+    }
+
+    fn compute_digest(&self) -> String {
+        let mut digest = Digest::new(Kind::Translator);
+        digest.text(&self.source_encoder).text(&self.target_encoder);
+        digest.text(&self.method).text(&self.settings).text(&self.keys_digest);
+        digest.floats(&self.source_mean).floats(&self.matrix).floats(&self.target_mean);
+        digest.numbers(&[self.scale, f64::from(u8::from(self.unit_output))]);
+        digest.floats(&self.source_directions).numbers(&self.source_variances);
+        digest.hex()
+    }
+
+    /// The type of translators from width d_x to d_y.
+    pub fn data_type(source_width: usize, target_width: usize) -> DataType {
+        let mut fields = stored::head_fields();
+        fields.extend([
+            field("source_encoder", DataType::Utf8, false),
+            field("target_encoder", DataType::Utf8, false),
+            field("digest", DataType::Utf8, false),
+            field("method", DataType::Utf8, false),
+            field("settings", DataType::Utf8, false),
+            field("keys_digest", DataType::Utf8, false),
+            field("source_mean", stored::vectors_type(source_width), false),
+            field("matrix", stored::vectors_type(target_width), false),
+            field("target_mean", stored::vectors_type(target_width), false),
+            field("scale", DataType::Float64, false),
+            field("unit_output", DataType::Boolean, false),
+            field("source_directions", stored::vectors_type(source_width), false),
+            field("source_variances", stored::numbers_type(), false),
+            field("diagnostics", DataType::Utf8, false),
+        ]);
+        stored::struct_type(fields)
+    }
+
+    /// d_x and d_y of a translator's type; the error says why it is no translator.
+    pub fn widths_of(data_type: &DataType) -> Result<(usize, usize), String> {
+        if Kind::of(data_type) != Some(Kind::Translator) {
+            return Err("a translator (made by emb_fit, emb_translator or `babelake fit`)".into());
+        }
+        let source = stored::vectors_width(Kind::Translator, data_type, "source_mean")?;
+        Ok((source, stored::vectors_width(Kind::Translator, data_type, "matrix")?))
+    }
+
+    /// As a struct of one row.
+    pub fn to_array(&self) -> Result<StructArray> {
+        let (source, target) = (self.source_width, self.target_width);
+        Builder::default()
+            .integer("format", Kind::Translator.format())
+            .text("tool_version", stored::TOOL_VERSION)
+            .text("source_encoder", &self.source_encoder)
+            .text("target_encoder", &self.target_encoder)
+            .text("digest", &self.digest)
+            .text("method", &self.method)
+            .text("settings", &self.settings)
+            .text("keys_digest", &self.keys_digest)
+            .vectors("source_mean", source, &self.source_mean)?
+            .vectors("matrix", target, &self.matrix)?
+            .vectors("target_mean", target, &self.target_mean)?
+            .number("scale", self.scale)
+            .flag("unit_output", self.unit_output)
+            .vectors("source_directions", source, &self.source_directions)?
+            .numbers("source_variances", &self.source_variances)?
+            .text("diagnostics", &self.diagnostics)
+            .build()
+    }
+
+    /// Row `row` of a column of translators, `None` where it is NULL. Numbers are shared, not copied; the digest is checked.
+    pub fn read(array: &StructArray, row: usize) -> Result<Option<Self>> {
+        let Some(stored) = Stored::new(Kind::Translator, array, row)? else { return Ok(None) };
+        let (source_width, source_mean) = stored.vectors("source_mean")?;
+        let (target_width, matrix) = stored.vectors("matrix")?;
+        let translator = Self {
+            source_encoder: stored.text("source_encoder")?,
+            target_encoder: stored.text("target_encoder")?,
+            method: stored.text("method")?,
+            settings: stored.text("settings")?,
+            keys_digest: stored.text("keys_digest")?,
+            source_width,
+            target_width,
+            source_mean,
+            matrix,
+            target_mean: stored.vectors("target_mean")?.1,
+            scale: stored.number("scale")?,
+            unit_output: stored.flag("unit_output")?,
+            source_directions: stored.vectors("source_directions")?.1,
+            source_variances: stored.numbers("source_variances")?,
+            digest: stored.text("digest")?,
+            diagnostics: stored.text("diagnostics")?,
+        };
+        let lengths_fit = translator.source_mean.len() == source_width
+            && translator.target_mean.len() == target_width
+            && translator.matrix.len() == source_width * target_width;
+        if !lengths_fit {
+            return Err(Error::Invalid("the translator's parts do not fit together: fit it again".into()));
+        }
+        stored.check_digest(&translator.compute_digest())?;
+        Ok(Some(translator))
+    }
+}
+
+/// An inverse's conditioning for people.
+fn conditioning_json(conditioning: &Conditioning) -> Value {
+    json!({
+        "rank": conditioning.rank,
+        "sigma_1": conditioning.sigma_max,
+        "sigma_min_kept": conditioning.sigma_min_kept,
+        "condition_number": conditioning.condition_number(),
+    })
+}
+
+/// The members of an ensemble for people.
+pub(super) fn members_json(members: &[Member]) -> Value {
+    let member = |member: &Member| {
+        let mut json = conditioning_json(&member.conditioning);
+        json["anchors"] = member.chosen.len().into();
+        json
+    };
+    members.iter().map(member).collect()
+}
