@@ -1,10 +1,74 @@
 //! The SQL functions, one a file, named as in SQL.
+//!
+//! The edge contract is the same for all: a NULL row gives NULL; a wrong length, a NULL or a non-finite item is an error that
+//! names function, argument and row; the zero vector has no direction and normalises to NULL; a row that equals the mean
+//! translates to the target's mean; batches and partitions do not change a number.
+
+mod aggregate;
+mod arguments;
+mod collect;
+mod memo;
+mod options;
+mod rows;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+pub mod emb_center;
+pub mod emb_cosine;
+pub mod emb_decode;
+pub mod emb_decoder;
+//pub mod emb_describe;
+pub mod emb_fit;
+//pub mod emb_mean;
+pub mod emb_norm;
+pub mod emb_normalize;
+pub mod emb_prune;
+pub mod emb_relative;
+pub mod emb_rescale;
+pub mod emb_space;
+pub mod emb_translate;
+pub mod emb_translator;
+
+use std::sync::Arc;
 
 use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use crate::Result;
+use aggregate::udaf;
+use scalar::udf;
+
+/// The scalar functions, new: what each remembers of fits is its own.
+pub fn scalars() -> Vec<ScalarUDF> {
+    vec![
+        udf(emb_center::EmbCenter),
+        udf(emb_cosine::EmbCosine),
+        udf(emb_decode::EmbDecode::default()),
+        udf(emb_decoder::EmbDecoder::default()),
+        //        udf(emb_describe::EmbDescribe),
+        udf(emb_norm::EmbNorm),
+        udf(emb_normalize::EmbNormalize),
+        udf(emb_prune::EmbPrune::default()),
+        udf(emb_relative::EmbRelative::default()),
+        udf(emb_rescale::EmbRescale),
+        udf(emb_translate::EmbTranslate::default()),
+        udf(emb_translator::EmbTranslator::default()),
+    ]
+}
+
+/// The aggregate functions.
+pub fn aggregates() -> Vec<AggregateUDF> {
+    vec![udaf(emb_fit::EmbFit), udaf(emb_space::EmbSpace)]
+}
 
 /// Registers every function with a session context, a session state or a worker.
-pub fn register_all(_registry: &mut dyn FunctionRegistry) -> Result<()> {
+pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    for function in scalars() {
+        registry.register_udf(Arc::new(function))?;
+    }
+    for function in aggregates() {
+        registry.register_udaf(Arc::new(function))?;
+    }
     Ok(())
 }

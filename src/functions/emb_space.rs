@@ -1,0 +1,87 @@
+//! `emb_space(key, v, {encoder, frame})`: one encoder's anchors made ready: `U = nu(A - mu)`, sorted by key.
+//!
+//! `encoder` names the encoder. `frame` is what codes are made with: 'anchors' (default: the cosines of the paper) or
+//! 'parseval' (coordinates in the anchors' Parseval frame). Rows with a NULL vector are no anchors; rows equal to the mean
+//! have no direction and are dropped and counted. Duplicate keys, fewer than two different rows, more than 20,000 rows, a
+//! NULL key beside a vector, a NULL or non-finite item are errors.
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::logical_expr::Accumulator;
+use datafusion::logical_expr::function::AccumulatorArgs;
+
+use super::aggregate::{Aggregate, literal_options};
+use super::arguments::{Call, failed};
+use super::collect::Collected;
+use super::options::{Kind, Spec, spec};
+use crate::column::Space;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct EmbSpace;
+
+const OPTIONS: [Spec; 2] = [spec("encoder", Kind::Text), spec("frame", Kind::Text)];
+const VECTORS: [&str; 1] = ["v"];
+
+impl Aggregate for EmbSpace {
+    const NAME: &'static str = "emb_space";
+    const SYNTAX: &'static str = "emb_space(key, v, {encoder: 'name', frame: 'anchors'})";
+    const DESCRIPTION: &'static str = "One encoder's anchors made ready: centred, unit length, sorted by key.";
+
+    fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
+        call.count(2, 3)?;
+        call.options(2, &OPTIONS)?;
+        Ok(Space::data_type(call.key(0, "key")?, call.fixed_embedding(1, "v")?))
+    }
+
+    fn state(&self, call: &Call<'_>) -> Result<Vec<(&'static str, DataType)>> {
+        Ok(Collected::state_types(&VECTORS, call.key(0, "key")?, &[call.fixed_embedding(1, "v")?]))
+    }
+
+    fn accumulator(&self, call: &Call<'_>, args: &AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        let options = literal_options(Self::NAME, args, 2)?;
+        let parseval = match options.text("frame", 0)?.as_deref() {
+            None | Some("anchors") => false,
+            Some("parseval") => true,
+            Some(other) => {
+                return exec_err!("emb_space: frame '{other}' is unknown: 'anchors' and 'parseval' are known");
+            }
+        };
+        let encoder = options.text("encoder", 0)?.unwrap_or_default();
+        let widths = vec![call.fixed_embedding(1, "v")?];
+        let rows = Collected::new(Self::NAME, &VECTORS, call.key(0, "key")?, widths);
+        Ok(Box::new(Fit { rows, encoder, parseval }))
+    }
+}
+
+#[derive(Debug)]
+struct Fit {
+    rows: Collected,
+    encoder: String,
+    parseval: bool,
+}
+
+impl Accumulator for Fit {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.rows.update(values)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.rows.state()
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.rows.merge(states)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let space = Space::fit(self.rows.keys(), self.rows.rows(0), &self.encoder, self.parseval);
+        let space = space.and_then(|space| space.to_array()).map_err(|error| failed(EmbSpace::NAME, error))?;
+        Ok(ScalarValue::Struct(space.into()))
+    }
+
+    fn size(&self) -> usize {
+        self.rows.size() + self.encoder.len()
+    }
+}

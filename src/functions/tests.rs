@@ -1,0 +1,146 @@
+//! What holds for the functions together with the engine.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Float32Type, Schema};
+use datafusion::datasource::MemTable;
+use datafusion::physical_plan::displayable;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use super::emb_translator::EmbTranslator;
+use super::{register_all, scalar};
+use crate::column::{Width, embedding};
+
+const SOURCE: usize = 6;
+const TARGET: usize = 5;
+
+/// Numbers of no pattern, the same for the same `id` and `place`.
+fn number(id: i64, place: usize) -> f32 {
+    let mut x = (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (place as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    x ^= x >> 29;
+    x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x ^= x >> 32;
+    (x % 20_011) as f32 / 10_000.0 - 1.0
+}
+
+fn rows(ids: &[i64]) -> RecordBatch {
+    let column = |width: usize, shift: usize| -> ArrayRef {
+        let values: Vec<f32> = ids.iter().flat_map(|id| (0..width).map(move |i| number(*id, shift + i))).collect();
+        Arc::new(embedding::fixed(values, width, None, ids.len()).unwrap())
+    };
+    let field = |name, width| Field::new(name, Width::Fixed(width).data_type(), true);
+    let schema = Schema::new(vec![Field::new("id", DataType::Int64, false), field("x", SOURCE), field("y", TARGET)]);
+    let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(ids.to_vec())), column(SOURCE, 0), column(TARGET, 100)];
+    RecordBatch::try_new(Arc::new(schema), columns).unwrap()
+}
+
+/// A session over a table `rows` of `batches`, spread over `partitions`.
+fn context(batches: Vec<RecordBatch>, partitions: usize, batch_size: usize) -> SessionContext {
+    let config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(batch_size);
+    let mut context = SessionContext::new_with_config(config);
+    register_all(&mut context).unwrap();
+    let mut spread = vec![Vec::new(); partitions];
+    let schema = batches[0].schema();
+    for (i, batch) in batches.into_iter().enumerate() {
+        spread[i % partitions].push(batch);
+    }
+    context.register_table("rows", Arc::new(MemTable::try_new(schema, spread).unwrap())).unwrap();
+    context
+}
+
+async fn query(context: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>, String> {
+    let frame = context.sql(sql).await.map_err(|error| error.to_string())?;
+    frame.collect().await.map_err(|error| error.to_string())
+}
+
+/// Bits of the first column, all rows.
+fn bits(batches: &[RecordBatch]) -> Vec<u32> {
+    let floats = |batch: &RecordBatch| {
+        let values = batch.column(0).as_fixed_size_list().values().as_primitive::<Float32Type>().values().to_vec();
+        values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    };
+    batches.iter().flat_map(floats).collect()
+}
+
+#[tokio::test]
+async fn rows_partitions_and_batches_do_not_change_a_bit() {
+    let ids: Vec<i64> = (0..700).collect();
+    let sql = |method: &str| {
+        format!(
+            "SELECT emb_translate(x, (SELECT emb_fit(id, x, y, {method}) FROM rows WHERE id < 60)) FROM rows ORDER BY id"
+        )
+    };
+    for method in ["{method: 'parseval'}", "{method: 'irp', omega: 5, delta: 0.3, seed: 3}"] {
+        let mut expected = None;
+        for (partitions, batch_size, pieces) in [(1, 8192, 1), (2, 64, 11), (3, 7, 50)] {
+            // Another order of the rows in every session: id -> id * step modulo 700, step coprime to it.
+            let step = [1, 3, 11][partitions - 1];
+            let shuffled: Vec<i64> = ids.iter().map(|id| id * step % 700).collect();
+            let batches = shuffled.chunks(700_usize.div_ceil(pieces)).map(rows).collect();
+            let found = bits(&query(&context(batches, partitions, batch_size), &sql(method)).await.unwrap());
+            assert_eq!(found.len(), 700 * TARGET);
+            assert_eq!(*expected.get_or_insert(found.clone()), found, "{method} in {partitions} partitions");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_nested_fit_runs_once_over_a_hundred_batches() {
+    let batches: Vec<RecordBatch> = (0..100).map(|i| rows(&(i * 10..i * 10 + 10).collect::<Vec<_>>())).collect();
+    let mut context = context(batches, 2, 10);
+    let function = scalar::udf(EmbTranslator::default());
+    let inner = Arc::clone(function.inner());
+    datafusion::execution::FunctionRegistry::register_udf(&mut context, Arc::new(function)).unwrap();
+    let sql = "SELECT emb_translate(x, emb_translator((SELECT emb_space(id, x) FROM rows WHERE id < 60),
+                                                      (SELECT emb_space(id, y) FROM rows WHERE id < 60))) FROM rows";
+    let found = query(&context, sql).await.unwrap();
+    assert!(found.len() >= 100);
+    assert_eq!(found.iter().map(RecordBatch::num_rows).sum::<usize>(), 1000);
+    let translator: &dyn Any = inner.as_ref();
+    assert_eq!(scalar::inner_of::<EmbTranslator>(translator).unwrap().fits(), 1);
+}
+
+#[tokio::test]
+async fn a_translator_used_twice_stays_one_value() {
+    let context = context(vec![rows(&(0..60).collect::<Vec<_>>())], 2, 8192);
+    query(&context, "CREATE TABLE fitted AS SELECT emb_fit(id, x, y) AS t FROM rows").await.unwrap();
+    let twice =
+        "SELECT emb_translate(x, (SELECT t FROM fitted)) AS a, emb_norm(emb_translate(x, (SELECT t FROM fitted))) AS n,
+                        emb_cosine(y, emb_translate(x, (SELECT t FROM fitted))) AS c FROM rows";
+    let plan = context.sql(twice).await.unwrap().create_physical_plan().await.unwrap();
+    let text = displayable(plan.as_ref()).indent(false).to_string();
+    let extracted = text.lines().filter(|line| line.contains("__common_expr"));
+    for line in extracted {
+        assert!(!line.contains("scalar_subquery(<pending>) as __common_expr"), "{text}");
+    }
+    query(&context, twice).await.unwrap();
+
+    // Where the engine does repeat it for every row (here a join), views share the numbers.
+    let fitted = query(&context, "SELECT t FROM fitted").await.unwrap();
+    let one = fitted[0].column(0);
+    let joined = query(&context, "SELECT t FROM rows CROSS JOIN fitted").await.unwrap();
+    let matrix =
+        |struct_: &ArrayRef| struct_.as_struct().column_by_name("matrix").unwrap().as_list_view::<i32>().clone();
+    for batch in &joined {
+        let repeated = matrix(batch.column(0));
+        assert_eq!(repeated.values().len(), matrix(one).values().len(), "{} rows", batch.num_rows());
+    }
+    let column = "SELECT emb_translate(x, t) FROM rows CROSS JOIN fitted ORDER BY id";
+    let scalar = "SELECT emb_translate(x, (SELECT t FROM fitted)) FROM rows ORDER BY id";
+    assert_eq!(bits(&query(&context, column).await.unwrap()), bits(&query(&context, scalar).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_null_translator_is_an_error() {
+    let context = context(vec![rows(&[1, 2, 3])], 1, 8192);
+    query(&context, "CREATE TABLE fitted AS SELECT emb_fit(id, x, y) AS t FROM rows").await.unwrap();
+    for sql in [
+        "SELECT emb_translate(x, (SELECT t FROM fitted WHERE false)) FROM rows",
+        "SELECT emb_translate(x, t) FROM rows LEFT JOIN fitted ON false",
+    ] {
+        let error = query(&context, sql).await.unwrap_err();
+        assert!(error.contains("argument 2 (`translator`) is NULL: no translator was found"), "{error}");
+    }
+}
