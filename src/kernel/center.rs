@@ -50,3 +50,45 @@ pub enum Centered {
     /// An item is NaN or infinite, or the difference to the mean overflows.
     NotFinite,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::norm::norm;
+
+    fn direction(v: &[f32], mean: &[f32]) -> (Centered, Vec<f32>) {
+        let mut out = vec![f32::NAN; v.len()];
+        (center_normalize_into(v, mean, noise_floor(norm(mean)), &mut out), out)
+    }
+
+    #[test]
+    fn rows_of_every_size_come_to_unit_length() {
+        for scale in [1e-44f32, 1e-40, 1e-38, 1e-32, 1e-10, 1.0, 1e20, 1e38] {
+            let (found, out) = direction(&[3.0 * scale, 0.0, 0.0], &[0.0; 3]);
+            assert_eq!(found, Centered::Direction, "{scale}");
+            assert!((out[0] - 1.0).abs() <= f32::EPSILON && out[1..] == [0.0; 2], "{scale}: {out:?}");
+        }
+        let (_, out) = direction(&[1.5, -2.0, 1e-32], &[0.5, -2.0, 0.0]);
+        assert_eq!(out, [1.0, 0.0, 1e-32]);
+    }
+
+    #[test]
+    fn the_mean_has_no_direction() {
+        let mean = [1.0f32, -2.0, 4.0];
+        assert_eq!(direction(&mean, &mean), (Centered::Mean, vec![0.0; 3]));
+        // One step of rounding away is still the mean, many steps are not.
+        assert_eq!(direction(&[1.0f32.next_up(), -2.0, 4.0], &mean).0, Centered::Mean);
+        assert_eq!(direction(&[1.0001, -2.0, 4.0], &mean).0, Centered::Direction);
+        assert_eq!(direction(&[0.0; 3], &[0.0; 3]).0, Centered::Mean);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_told() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!(direction(&[0.0, bad], &[1.0, 1.0]).0, Centered::NotFinite);
+        }
+        assert_eq!(direction(&[f32::MAX, 0.0], &[-f32::MAX, 0.0]).0, Centered::NotFinite);
+        // Large, but the difference and its length are numbers.
+        assert_eq!(direction(&[f32::MAX; 9], &[0.0; 9]).0, Centered::Direction);
+    }
+}

@@ -54,3 +54,30 @@ impl Decoding<'_> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(codes: &[Option<&[f32]>], unit_output: bool) -> Result<Vec<f32>, NotFinite> {
+        let matrix = [1.0, 0.0, 0.0, 2.0, 3.0, 0.0];
+        let decoding = Decoding { matrix: &matrix, anchors: 3, mean: &[3.0, 4.0], scale: 2.0, unit_output };
+        let mut out = vec![f32::NAN; 2 * codes.len()];
+        decoding.apply(codes.len(), |i| codes[i], &mut Scratch::default(), &mut out).map(|()| out)
+    }
+
+    #[test]
+    fn codes_become_vectors() {
+        let code = [1.0, 0.5, -1.0];
+        let codes = [Some(code.as_slice()), None, Some(&[0.0; 3])];
+        assert_eq!(decode(&codes, false).unwrap(), [-1.0, 6.0, 0.0, 0.0, 3.0, 4.0]);
+        assert_eq!(decode(&codes, true).unwrap()[2..], [0.0, 0.0, 0.6, 0.8]);
+    }
+
+    #[test]
+    fn a_code_that_is_not_finite_is_named() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            assert_eq!(decode(&[None, Some(&[0.0, 0.0, bad])], false), Err(NotFinite { row: 1 }));
+        }
+    }
+}

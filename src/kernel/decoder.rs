@@ -51,3 +51,60 @@ pub fn irp(unit: Rows<'_>, starts: &[usize], delta: f64, rcond: f64) -> Result<D
     }
     Ok(Decoder { matrix, members })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::golden::{Random, assert_near, flat};
+    use crate::kernel::space::Anchors;
+    use crate::kernel::svd::{DEFAULT_RCOND, product};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Encoding with the kept anchors and decoding with their inverse, in one space, projects orthogonally onto them.
+        #[test]
+        fn a_member_is_the_projector_onto_its_kept_anchors(
+            seed: u64, k in 2usize..40, d in 2usize..12, delta in 0.1..0.8f64,
+        ) {
+            let mut random = Random(seed);
+            let anchors = Anchors::new(Rows::new(&random.rows(k, d), d)).unwrap();
+            let unit = anchors.unit();
+            let found = irp(unit, &[random.below(unit.len())], delta, DEFAULT_RCOND).unwrap();
+            let member = &found.members[0];
+            let projector = product(widen(unit).transpose(), found.matrix.as_ref());
+
+            // Close to the cut an inverse magnifies the rounding of `f64`.
+            let tolerance = 1e-12 * member.conditioning.condition_number().max(1.0) * (k as f64);
+            assert_near(&flat(projector.transpose()), &flat(projector.as_ref()), tolerance, "symmetric");
+            let twice = product(projector.as_ref(), projector.as_ref());
+            assert_near(&flat(twice.as_ref()), &flat(projector.as_ref()), tolerance, "idempotent");
+            let trace: f64 = (0..d).map(|i| projector[(i, i)]).sum();
+            prop_assert!((trace - member.conditioning.rank as f64).abs() < 1e-6);
+            let kept = widen(Rows::new(&unit.select(&member.chosen), d));
+            let projected = product(kept.as_ref(), projector.as_ref());
+            // What lies below the cut is lost: at most that much.
+            let lost = DEFAULT_RCOND * member.conditioning.sigma_max;
+            assert_near(&flat(projected.as_ref()), &flat(kept.as_ref()), tolerance.max(2.0 * lost), "kept anchors stay");
+        }
+
+        #[test]
+        fn the_ensemble_is_the_mean_of_its_members(seed: u64, k in 4usize..30, d in 2usize..8, delta in 0.0..0.8f64) {
+            let mut random = Random(seed);
+            let anchors = Anchors::new(Rows::new(&random.rows(k, d), d)).unwrap();
+            let starts: Vec<usize> = (0..3).map(|_| random.below(k)).collect();
+            let ensemble = irp(anchors.unit(), &starts, delta, DEFAULT_RCOND).unwrap();
+            let mut mean = Mat::<f64>::zeros(k, d);
+            for (&start, member) in starts.iter().zip(&ensemble.members) {
+                let alone = irp(anchors.unit(), &[start], delta, DEFAULT_RCOND).unwrap();
+                prop_assert_eq!(&alone.members[0], member);
+                for (i, j) in (0..k).flat_map(|i| (0..d).map(move |j| (i, j))) {
+                    mean[(i, j)] += alone.matrix[(i, j)] / 3.0;
+                    prop_assert!(member.chosen.contains(&i) || alone.matrix[(i, j)] == 0.0);
+                }
+            }
+            assert_near(&flat(ensemble.matrix.as_ref()), &flat(mean.as_ref()), 1e-14, "ensemble");
+        }
+    }
+}

@@ -23,6 +23,9 @@ pub mod svd;
 pub mod translate;
 pub mod translator;
 
+#[cfg(test)]
+mod golden;
+
 pub use rows::Rows;
 
 /// What the mathematics refuses.

@@ -39,3 +39,60 @@ pub fn farthest_point(unit: Rows<'_>, start: usize, delta: f64) -> Vec<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::golden::{self, Random};
+    use crate::kernel::space::Anchors;
+    use proptest::prelude::*;
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        name: String,
+        unit: golden::Matrix,
+        start: usize,
+        delta: f64,
+        chosen: Vec<usize>,
+    }
+
+    #[test]
+    fn chosen_anchors_are_golden() {
+        for case in golden::cases::<Case>(include_str!("../../tests/golden/prune.json")) {
+            let unit = case.unit.narrow();
+            let chosen = farthest_point(Rows::new(&unit, case.unit.columns), case.start, case.delta);
+            assert_eq!(chosen, case.chosen, "{} from {} at {}", case.name, case.start, case.delta);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn kept_anchors_are_far_apart_and_near_all_others(
+            seed: u64, k in 2usize..60, d in 2usize..9, delta in 0.0..0.95f64,
+        ) {
+            let mut random = Random(seed);
+            let anchors = Anchors::new(Rows::new(&random.rows(k, d), d)).unwrap();
+            let unit = anchors.unit();
+            let start = random.below(unit.len());
+            let chosen = farthest_point(unit, start, delta);
+            prop_assert_eq!(chosen[0], start);
+            for (i, &a) in chosen.iter().enumerate() {
+                for &b in &chosen[..i] {
+                    prop_assert!(a != b && distance(unit.row(a), unit.row(b)) >= delta);
+                }
+            }
+            for j in (0..unit.len()).filter(|j| !chosen.contains(j)) {
+                prop_assert!(chosen.iter().any(|&c| distance(unit.row(c), unit.row(j)) < delta));
+            }
+            // Less pruning goes on from where more pruning stopped.
+            let longer = farthest_point(unit, start, delta / 2.0);
+            prop_assert_eq!(&longer[..chosen.len()], &chosen[..]);
+
+            let mut all = farthest_point(unit, start, 0.0);
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..unit.len()).collect::<Vec<_>>());
+        }
+    }
+}

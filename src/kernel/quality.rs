@@ -26,3 +26,17 @@ pub fn similarity(translated: Rows<'_>, native: Rows<'_>, center: &[f32]) -> Opt
     }
     (n > 0).then(|| Similarity { cosine: plain / n as f64, centred_cosine: centred / n as f64 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_at_the_mean_counts_zero() {
+        let (translated, native) = ([1.0, 1.0, 2.0, 1.0], [1.0, 1.0, 3.0, 1.0]);
+        let found = similarity(Rows::new(&translated, 2), Rows::new(&native, 2), &[1.0, 1.0]).unwrap();
+        assert_eq!(found.centred_cosine, 0.5);
+        assert!((found.cosine - (1.0 + 7.0 / 50f64.sqrt()) / 2.0).abs() < 1e-12);
+        assert_eq!(similarity(Rows::new(&[], 2), Rows::new(&[], 2), &[0.0, 0.0]), None);
+    }
+}

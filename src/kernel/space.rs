@@ -150,3 +150,84 @@ pub fn directions(unit: Rows<'_>, norms: &[f64]) -> Result<Directions, Error> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::golden::{self, Random, assert_golden, wide};
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        name: String,
+        rows: golden::Matrix,
+        kept: Vec<usize>,
+        mean: Vec<f64>,
+        unit: golden::Matrix,
+        norms: Vec<f64>,
+        scale: f64,
+        unit_anchors: bool,
+        singular_values: Vec<f64>,
+        rank: usize,
+        directions: golden::Matrix,
+        variances: Vec<f64>,
+    }
+
+    #[test]
+    fn spaces_are_golden() {
+        for case in golden::cases::<Case>(include_str!("../../tests/golden/space.json")) {
+            let (name, rows) = (&case.name, case.rows.narrow());
+            let anchors = Anchors::new(Rows::new(&rows, case.rows.columns)).unwrap();
+            assert_eq!(anchors.kept, case.kept, "{name}");
+            assert_eq!(anchors.unit_anchors, case.unit_anchors, "{name}");
+            assert_golden(&wide(&anchors.mean), &case.mean, name);
+            assert_golden(&wide(&anchors.unit), &case.unit.data, name);
+            assert_golden(&anchors.norms, &case.norms, name);
+            assert_golden(&[anchors.scale], &[case.scale], name);
+
+            let spectrum = spectrum(anchors.unit()).unwrap();
+            assert_eq!(spectrum.conditioning.rank, case.rank, "{name}");
+            assert_golden(&spectrum.singular_values, &case.singular_values, name);
+
+            let found = directions(anchors.unit(), &anchors.norms).unwrap();
+            assert_golden(&found.variances, &case.variances, name);
+            assert_golden(&wide(&found.directions), &case.directions.data, name);
+        }
+    }
+
+    #[test]
+    fn fewer_than_two_usable_anchors_are_an_error() {
+        let too_few = |rows: &[f32], usable| {
+            let rows = Rows::new(rows, 2);
+            assert_eq!(Anchors::new(rows), Err(Error::TooFewAnchors { given: rows.len(), usable }));
+        };
+        too_few(&[], 0);
+        too_few(&[3.0, 4.0], 0);
+        too_few(&[3.0, 4.0, 3.0, 4.0, 3.0, 4.0], 0);
+        too_few(&[0.0; 8], 0);
+        // Anchors apart by less than their rounding.
+        too_few(&[1e6, 1e6, 1e6, 1e6 + 0.0625], 0);
+        too_few(&[f32::NAN, 0.0, 1.0, 0.0, 2.0, 1.0], 0);
+        assert!(Anchors::new(Rows::new(&[3.0, 4.0, 3.0, 4.5], 2)).is_ok());
+    }
+
+    #[test]
+    fn numbers_at_the_ends_of_f32_have_directions() {
+        for scale in [1e-42f32, 1e-37, 1.0, 1e37] {
+            let rows: Vec<f32> = [1.0f32, 2.0, -3.0, 0.5, 2.0, -9.0].iter().map(|x| x * scale).collect();
+            let anchors = Anchors::new(Rows::new(&rows, 2)).unwrap();
+            assert_eq!(anchors.kept, [0, 1, 2]);
+            for row in anchors.unit().iter() {
+                assert!((crate::kernel::norm::norm(row) - 1.0).abs() < 1e-6, "{scale}");
+            }
+        }
+    }
+
+    #[test]
+    fn at_most_32_directions_are_kept() {
+        let rows = Random(8).rows(60, 40);
+        let anchors = Anchors::new(Rows::new(&rows, 40)).unwrap();
+        let found = directions(anchors.unit(), &anchors.norms).unwrap();
+        assert_eq!((found.variances.len(), found.directions.len()), (MAX_DIRECTIONS, MAX_DIRECTIONS * 40));
+        assert!(found.variances.is_sorted_by(|a, b| a >= b));
+    }
+}

@@ -115,3 +115,57 @@ pub fn round(a: MatRef<'_, f64>) -> Vec<f32> {
     }
     rounded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::golden::{self, assert_golden, flat};
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        name: String,
+        a: golden::Matrix,
+        rcond: f64,
+        rank: usize,
+        sigma_max: f64,
+        sigma_min_kept: f64,
+        pinv: golden::Matrix,
+        frame: golden::Matrix,
+    }
+
+    #[test]
+    fn inverses_and_frames_are_golden() {
+        for case in golden::cases::<Case>(include_str!("../../tests/golden/pinv.json")) {
+            let (inverse, kept) = pinv(case.a.mat().as_ref(), case.rcond).unwrap();
+            assert_eq!(kept.rank, case.rank, "{}", case.name);
+            assert_golden(&[kept.sigma_max], &[case.sigma_max], &case.name);
+            assert_golden(&[kept.sigma_min_kept], &[case.sigma_min_kept], &case.name);
+            assert_golden(&flat(inverse.as_ref()), &case.pinv.data, &case.name);
+            let (frame, of_frame) = parseval_frame(case.a.mat().as_ref(), case.rcond).unwrap();
+            assert_eq!(of_frame, kept, "{}", case.name);
+            assert_golden(&flat(frame.as_ref()), &case.frame.data, &case.name);
+        }
+    }
+
+    #[test]
+    fn the_inverse_of_nothing_is_nothing() {
+        let (inverse, kept) = pinv(Mat::zeros(3, 2).as_ref(), DEFAULT_RCOND).unwrap();
+        assert_eq!(kept.rank, 0);
+        assert_eq!(flat(inverse.as_ref()), [0.0; 6]);
+        let (frame, _) = parseval_frame(Mat::zeros(3, 2).as_ref(), DEFAULT_RCOND).unwrap();
+        assert_eq!(flat(frame.as_ref()), [0.0; 6]);
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_is_an_error() {
+        let mut a = Mat::<f64>::identity(4, 3);
+        a[(1, 1)] = f64::NAN;
+        assert!(thin_svd(a.as_ref()).is_err());
+    }
+
+    #[test]
+    fn rounding_is_row_major() {
+        let a = Mat::from_fn(2, 3, |i, j| (10 * i + j) as f64);
+        assert_eq!(round(a.as_ref()), [0.0, 1.0, 2.0, 10.0, 11.0, 12.0]);
+    }
+}

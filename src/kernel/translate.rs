@@ -70,3 +70,189 @@ pub fn restore(y: &mut [f32], scale: f32, mean: &[f32], unit_output: bool) {
         normalize_in_place(y);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Rows;
+    use crate::kernel::decode::Decoding;
+    use crate::kernel::golden::{self, Random, assert_golden, bits, flat, narrow, wide};
+    use crate::kernel::relative::relative;
+    use crate::kernel::space::Anchors;
+    use crate::kernel::svd::{DEFAULT_RCOND, parseval_frame, round, widen};
+    use crate::kernel::{decoder, translator};
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        name: String,
+        method: String,
+        source: golden::Matrix,
+        target: golden::Matrix,
+        starts: Vec<usize>,
+        delta: f64,
+        members: Vec<Vec<usize>>,
+        matrix: golden::Matrix,
+        source_mean: Vec<f64>,
+        target_mean: Vec<f64>,
+        scale: f64,
+        rows: golden::Matrix,
+        codes: golden::Matrix,
+        translated: golden::Matrix,
+        translated_unit: golden::Matrix,
+        decoded: golden::Matrix,
+    }
+
+    /// From raw anchors to translated rows, and the same through relative codes.
+    #[test]
+    fn translated_rows_are_golden() {
+        for case in golden::cases::<Case>(include_str!("../../tests/golden/apply.json")) {
+            let name = &case.name;
+            let (d_x, d_y) = (case.source.columns, case.target.columns);
+            let source = Anchors::new(Rows::new(&case.source.narrow(), d_x)).unwrap();
+            let target = Anchors::new(Rows::new(&case.target.narrow(), d_y)).unwrap();
+            let (fitted, encode, decode) = if case.method == "paper" {
+                let (x, y) = (source.unit(), target.unit());
+                let fitted = translator::irp(x, y, &case.starts, case.delta, DEFAULT_RCOND).unwrap();
+                let inverse = decoder::irp(y, &case.starts, case.delta, DEFAULT_RCOND).unwrap();
+                (fitted, source.unit.clone(), round(inverse.matrix.as_ref()))
+            } else {
+                let frame = |unit| round(parseval_frame(widen(unit).as_ref(), DEFAULT_RCOND).unwrap().0.as_ref());
+                let fitted = translator::parseval(source.unit(), target.unit(), DEFAULT_RCOND).unwrap();
+                (fitted, frame(source.unit()), frame(target.unit()))
+            };
+            let chosen: Vec<_> = fitted.members.iter().map(|member| member.chosen.clone()).collect();
+            assert_eq!(chosen, case.members, "{name}");
+            assert_golden(&flat(fitted.matrix.as_ref()), &case.matrix.data, name);
+            assert_golden(&wide(&source.mean), &case.source_mean, name);
+            assert_golden(&wide(&target.mean), &case.target_mean, name);
+            assert_golden(&[target.scale], &[case.scale], name);
+
+            let (rows, matrix) = (case.rows.narrow(), round(fitted.matrix.as_ref()));
+            let (count, rows) = (case.rows.rows, Rows::new(&rows, d_x));
+            let mut out = vec![0.0; count * d_y];
+            for (unit_output, want) in [(false, &case.translated), (true, &case.translated_unit)] {
+                let translation = Translation {
+                    source_mean: &source.mean,
+                    matrix: &matrix,
+                    target_mean: &target.mean,
+                    scale: target.scale,
+                    unit_output,
+                };
+                translation.apply(count, |i| Some(rows.row(i)), &mut Scratch::default(), &mut out).unwrap();
+                assert_golden(&wide(&out), &want.data, name);
+            }
+
+            let anchors = Rows::new(&encode, d_x);
+            let mut codes = vec![0.0; count * anchors.len()];
+            relative(&source.mean, anchors, count, |i| Some(rows.row(i)), &mut Scratch::default(), &mut codes).unwrap();
+            assert_golden(&wide(&codes), &case.codes.data, name);
+
+            let codes = narrow(&case.codes.data);
+            let decoding = Decoding {
+                matrix: &decode,
+                anchors: anchors.len(),
+                mean: &target.mean,
+                scale: target.scale,
+                unit_output: false,
+            };
+            let code = |i: usize| Some(&codes[i * anchors.len()..(i + 1) * anchors.len()]);
+            decoding.apply(count, code, &mut Scratch::default(), &mut out).unwrap();
+            assert_golden(&wide(&out), &case.decoded.data, name);
+        }
+    }
+
+    /// A translator of random numbers.
+    struct Sample {
+        source_mean: Vec<f32>,
+        matrix: Vec<f32>,
+        target_mean: Vec<f32>,
+    }
+
+    impl Sample {
+        fn new(d_x: usize, d_y: usize) -> Self {
+            let mut random = Random(9);
+            Self { source_mean: random.rows(1, d_x), matrix: random.rows(d_x, d_y), target_mean: random.rows(1, d_y) }
+        }
+
+        fn translate(&self, rows: &[Option<&[f32]>], unit_output: bool) -> Result<Vec<f32>, NotFinite> {
+            let translation = Translation {
+                source_mean: &self.source_mean,
+                matrix: &self.matrix,
+                target_mean: &self.target_mean,
+                scale: 3.5,
+                unit_output,
+            };
+            let mut out = vec![f32::NAN; rows.len() * self.target_mean.len()];
+            translation.apply(rows.len(), |i| rows[i], &mut Scratch::default(), &mut out).map(|()| out)
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_in_every_batch() {
+        let (d_x, d_y) = (48, 37);
+        let translator = Sample::new(d_x, d_y);
+        let mut random = Random(10);
+        let data = random.rows(700, d_x);
+        // Some rows are NULL, some equal the mean.
+        let row = |i: usize| match i % 11 {
+            3 => None,
+            7 => Some(translator.source_mean.as_slice()),
+            _ => Some(&data[i * d_x..(i + 1) * d_x]),
+        };
+        for unit_output in [false, true] {
+            let alone: Vec<_> =
+                (0..700).map(|i| bits(&translator.translate(&[row(i)], unit_output).unwrap())).collect();
+            for count in [255, 256, 257, 700] {
+                let order = random.shuffled(700);
+                let rows: Vec<_> = order[..count].iter().map(|&i| row(i)).collect();
+                let out = translator.translate(&rows, unit_output).unwrap();
+                for (got, &i) in out.chunks_exact(d_y).zip(&order) {
+                    assert_eq!(bits(got), alone[i], "row {i} of {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn null_is_zeros_and_the_mean_becomes_the_mean() {
+        let translator = Sample::new(5, 3);
+        let rows = [None, Some(translator.source_mean.as_slice())];
+        let out = translator.translate(&rows, false).unwrap();
+        assert_eq!((&out[..3], &out[3..]), (&[0.0; 3][..], &translator.target_mean[..]));
+        let out = translator.translate(&rows, true).unwrap();
+        let length = norm(&translator.target_mean);
+        assert_eq!(&out[..3], [0.0; 3]);
+        assert_golden(
+            &wide(&out[3..]),
+            &wide(&translator.target_mean).iter().map(|m| m / length).collect::<Vec<_>>(),
+            "",
+        );
+    }
+
+    #[test]
+    fn a_row_that_is_not_finite_is_named() {
+        let translator = Sample::new(5, 3);
+        let good = vec![1.0; 5];
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut row = good.clone();
+            row[2] = bad;
+            let mut rows = vec![Some(good.as_slice()); 300];
+            rows[280] = Some(&row);
+            assert_eq!(translator.translate(&rows, false), Err(NotFinite { row: 280 }));
+        }
+        // The difference to the mean overflows.
+        let far = Sample { source_mean: vec![-f32::MAX; 5], ..translator };
+        assert_eq!(far.translate(&[Some(&[f32::MAX; 5])], false), Err(NotFinite { row: 0 }));
+    }
+
+    #[test]
+    fn the_length_of_a_row_does_not_matter() {
+        let translator = Sample { source_mean: vec![0.0; 6], ..Sample::new(6, 4) };
+        let row = Random(4).rows(1, 6);
+        let want = wide(&translator.translate(&[Some(&row)], false).unwrap());
+        for scale in [1e-36f32, 1e-32, 1e-3, 1e30, 1e37] {
+            let scaled: Vec<f32> = row.iter().map(|x| x * scale).collect();
+            assert_golden(&wide(&translator.translate(&[Some(&scaled)], false).unwrap()), &want, "scaled");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+"""Writes the golden files beside this script: inputs that f32 holds exactly, and what the oracle makes of them.
+
+    python tests/golden/make.py        (numpy alone)
+
+A choice that hangs on rounding would make a bad golden value: every farthest-point selection and rank below is checked to
+be decided by a margin, or by an exact tie.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+import oracle
+from oracle import f32
+
+HERE = Path(__file__).resolve().parent
+MARGIN = 1e-5
+
+
+def matrix(a):
+    a = np.atleast_2d(np.asarray(a, dtype=np.float64))
+    return {"rows": a.shape[0], "columns": a.shape[1], "data": a.ravel().tolist()}
+
+
+def dump(name, cases):
+    lines = ",\n".join(json.dumps(case) for case in cases)
+    (HERE / name).write_text(f"[\n{lines}\n]\n")
+
+
+def dyadic(a):
+    """Rounded to multiples of 1/256: sums and means of such rows are exact."""
+    return np.round(np.asarray(a) * 256.0) / 256.0
+
+
+def hadamard(n):
+    h = np.ones((1, 1))
+    while len(h) < n:
+        h = np.block([[h, h], [h, -h]])
+    return h
+
+
+def check_selection(unit, start, delta):
+    """The chosen anchors, each of which won by a margin or by an exact tie."""
+    d = oracle.distances(unit)
+    chosen = oracle.farthest_point(unit, start, delta)
+    for step in range(1, len(unit)):
+        rest = [j for j in range(len(unit)) if j not in chosen[:step]]
+        nearest = np.sort([d[j, chosen[:step]].min() for j in rest])[::-1]
+        gaps = nearest[0] - nearest[nearest < nearest[0]]
+        assert len(gaps) == 0 or gaps[0] > MARGIN, ("close call", gaps[0])
+        assert delta == 0.0 or abs(nearest[0] - delta) > MARGIN or nearest[0] == delta, "close to delta"
+        if step >= len(chosen):
+            break
+    return chosen
+
+
+# ---------------------------------------------------------------------------------------------------------------- data
+
+def encoder_rows(rng, latent, width, offset, nonlinear):
+    """Rows of a made-up encoder: a linear map, partly bent, off centre."""
+    z = latent @ rng.normal(size=(latent.shape[1], width))
+    return dyadic(z + nonlinear * np.tanh(2.0 * z) + offset * rng.normal(size=width))
+
+
+def pair(seed, k, dx, dy):
+    """K rows of two encoders that saw the same things."""
+    rng = np.random.default_rng(seed)
+    latent = rng.normal(size=(k, max(dx, dy)))
+    return encoder_rows(rng, latent, dx, 1.5, 0.5), encoder_rows(rng, latent, dy, 2.0, 0.3)
+
+
+def with_exact_mean(rows):
+    """The same rows, the last one moved so that their mean is exact in f32."""
+    mean = dyadic(rows.mean(axis=0))
+    rows = rows.copy()
+    rows[-1] += len(rows) * mean - rows.sum(axis=0)
+    assert (rows.mean(axis=0) == mean).all()
+    return rows
+
+
+def with_mean_row(rows):
+    """A row added that equals the mean of the others, and so of all."""
+    rows = with_exact_mean(rows)
+    return np.vstack([rows, rows.mean(axis=0)])
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+def pinv_cases():
+    rng = np.random.default_rng(1)
+    tall, deficient = f32(rng.normal(size=(9, 5))), dyadic(rng.normal(size=(8, 3))) @ dyadic(rng.normal(size=(3, 6)))
+    # Hadamard matrices times powers of two: exact in f32, and the singular values are the powers.
+    spread = lambda powers: hadamard(8)[:, :4] @ np.diag(2.0 ** np.array(powers)) @ hadamard(4)
+    cases = [
+        ("full rank, tall", tall, oracle.RCOND, 5),
+        ("full rank, wide", tall.T, oracle.RCOND, 5),
+        ("rank deficient", deficient, oracle.RCOND, 3),
+        ("smallest singular value 2^-19: kept", spread([0, -1, -2, -19]), oracle.RCOND, 4),
+        ("smallest singular value 2^-20: cut", spread([0, -1, -2, -20]), oracle.RCOND, 3),
+        ("a coarse cut", spread([0, -1, -3, -4]), 0.1, 3),
+        ("one row", f32(rng.normal(size=(1, 4))), oracle.RCOND, 1),
+        ("values of 1e-30", f32(1e-30 * rng.normal(size=(6, 4))), oracle.RCOND, 4),
+    ]
+    for name, a, rcond, rank in cases:
+        assert (f32(a) == a).all(), name
+        u, s, vt = oracle.truncated_svd(a, rcond)
+        assert len(s) == rank, (name, s)
+        yield {"name": name, "a": matrix(a), "rcond": rcond, "rank": rank, "sigma_max": s[0], "sigma_min_kept": s[-1],
+               "pinv": matrix(oracle.pinv(a, rcond)), "frame": matrix(u @ vt)}
+
+
+def prune_cases():
+    unit = oracle.space(pair(2, 24, 6, 5)[0])["unit"]
+    for start in (0, 11):
+        for delta in (0.0, 0.1, 0.35, 0.6, 0.9):
+            yield "random directions", unit, start, delta
+    # Axes, and directions whose cosines are exact: all distances are 0, 0.5 or 1.
+    half = 0.5 * hadamard(4)
+    exact = np.vstack([np.eye(4), half, -np.eye(4)[:2], half[1]])
+    for start, delta in ((0, 0.0), (5, 0.0), (0, 0.5), (0, 0.75), (9, 0.5), (4, 1.0)):
+        yield "exact ties, opposites, duplicates", exact, start, delta
+    yield "one anchor", np.eye(3)[:1], 0, 0.0
+    yield "all the same", np.tile(np.eye(3)[1], (5, 1)), 3, 0.0
+    yield "all the same", np.tile(np.eye(3)[1], (5, 1)), 3, 0.1
+
+
+def space_cases():
+    rng = np.random.default_rng(3)
+    x, y = pair(3, 24, 6, 5)
+    dead = x.copy()
+    dead[:, [1, 4]] = [0.0, 0.75]
+    tiny = np.hstack([x[:, :4], f32(1e-32 * rng.normal(size=(24, 2)))])
+    for name, rows in (
+        ("generic", x),
+        ("an anchor equal to the mean", with_mean_row(x)),
+        ("unit vectors", f32(oracle.unit_rows(y))),
+        ("fewer anchors than dimensions", x[:4]),
+        ("as many anchors as dimensions: rank d - 1", x[:6]),
+        ("dead dimensions", dead),
+        ("dimensions of 1e-32", tiny),
+        ("all of 1e-32", f32(1e-32 * x)),
+        ("two anchors", x[:2]),
+        ("far from the origin", x + 1000.0),
+    ):
+        assert (f32(rows) == rows).all(), name
+        s = oracle.space(rows)
+        sigma = np.linalg.svd(s["unit"], compute_uv=False)
+        _, scales, directions = np.linalg.svd(s["unit"] * s["norms"][:, None], full_matrices=False)
+        keep = scales > 1e-6 * scales[0]
+        directions = directions[keep]
+        peaks = directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)]
+        yield {"name": name, "rows": matrix(rows), "kept": s["kept"].tolist(), "mean": s["mean"].tolist(),
+               "unit": matrix(s["unit"]), "norms": s["norms"].tolist(), "scale": s["scale"],
+               "unit_anchors": s["unit_anchors"], "singular_values": sigma.tolist(),
+               "rank": int((sigma > oracle.RCOND * sigma[0]).sum()),
+               "directions": matrix(directions * np.sign(peaks)[:, None]),
+               "variances": (scales[keep] ** 2 / len(s["kept"])).tolist()}
+
+
+def rotated(x):
+    """Y = s X Q + t, exact in f32: Q of halves and signs."""
+    q = np.zeros((6, 6))
+    q[:4, :4] = 0.5 * hadamard(4)
+    q[4, 5], q[5, 4] = -1.0, 1.0
+    return 2.0 * x @ q[:, [3, 0, 4, 1, 5, 2]] + dyadic(np.linspace(-2.0, 3.0, 6))
+
+
+def pair_cases():
+    """(name, X, Y, starts, deltas)"""
+    x, y = pair(4, 24, 6, 5)
+    yield "wider to narrower", x, y, [0, 7, 13], [0.0, 0.1, 0.3, 0.5]
+    yield "narrower to wider", y, x, [5, 5, 20], [0.0, 0.2, 0.7]
+    yield "fewer anchors than dimensions", x[:4], y[:4], [2], [0.0, 0.6]
+    yield "as many anchors as dimensions", x[:5], y[:5], [1, 4], [0.0, 0.4]
+    yield "Y = s X Q + t", x, rotated(x), [3], [0.0, 0.25]
+    dead = y.copy()
+    dead[:, 2] = 0.0
+    yield "dead target dimension", x, dead, [9, 10], [0.0, 0.3]
+
+
+def translator_cases():
+    for name, x, y, starts, deltas in pair_cases():
+        assert (f32(x) == x).all() and (f32(y) == y).all()
+        ux, uy = oracle.space(x)["unit"], oracle.space(y)["unit"]
+        irp = []
+        for delta in deltas:
+            for start in starts:
+                check_selection(uy, start, delta)
+            decoder, members = oracle.irp_decoder(uy, starts, delta)
+            irp.append({"delta": delta, "members": members, "decoder": matrix(decoder), "matrix": matrix(ux.T @ decoder)})
+        yield {"name": name, "source": matrix(ux), "target": matrix(uy), "rcond": oracle.RCOND, "starts": starts, "irp": irp,
+               "source_frame": matrix(oracle.frame(ux)), "target_frame": matrix(oracle.frame(uy)),
+               "parseval": matrix(oracle.parseval(ux, uy))}
+
+
+def apply_cases():
+    """From raw rows to translated rows: the preset `paper` (omega 8, delta 0.7, target pruning) and parseval."""
+    rng = np.random.default_rng(5)
+    x, y = pair(5, 24, 6, 5)
+    # A row can equal the source's mean.
+    x, moved = with_exact_mean(x), with_exact_mean(pair(4, 24, 6, 5)[0])
+    for name, x, y in (("two encoders", x, y), ("Y = s X Q + t", moved, rotated(moved))):
+        a, b = oracle.space(x), oracle.space(y)
+        assert (f32(a["mean"]) == a["mean"]).all()
+        starts = [int(i) for i in rng.choice(len(x), 8, replace=False)]
+        for start in starts:
+            check_selection(b["unit"], start, 0.7)
+        rows = np.vstack([x[:4], dyadic(x[4:9] + 0.5 * rng.normal(size=(5, 6))), a["mean"]])
+        decoder, members = oracle.irp_decoder(b["unit"], starts, 0.7)
+        frame_x, frame_y = oracle.frame(a["unit"]), oracle.frame(b["unit"])
+        for method, encode, decode in (("paper", a["unit"], decoder), ("parseval", frame_x, frame_y)):
+            t = encode.T @ decode
+            codes = oracle.unit_centred(rows, a["mean"]) @ encode.T
+            yield {"name": f"{name}, {method}", "method": method, "source": matrix(x), "target": matrix(y), "starts": starts,
+                   "delta": 0.7, "members": members if method == "paper" else [],
+                   "matrix": matrix(t), "source_mean": a["mean"].tolist(), "target_mean": b["mean"].tolist(),
+                   "scale": b["scale"], "rows": matrix(rows), "codes": matrix(codes),
+                   "translated": matrix(oracle.translate(rows, a["mean"], t, b["mean"], b["scale"], False)),
+                   "translated_unit": matrix(oracle.translate(rows, a["mean"], t, b["mean"], b["scale"], True)),
+                   "decoded": matrix(oracle.restore(codes @ decode, b["mean"], b["scale"], False))}
+
+
+def metric_cases():
+    rng = np.random.default_rng(6)
+    pool = f32(rng.normal(size=(40, 5)) + 0.5)
+    pool[30] = pool[3]
+    pool[31] = 4.0 * pool[3]
+    pool[32] = -pool[4]
+    pool[33] = 0.0
+    own = [0, 3, 30, 31, 4, 33, 12, 20]
+    queries = f32(pool[own] + 0.4 * rng.normal(size=(len(own), 5)))
+    queries[6] = 0.0
+    queries[7] = 8.0 * pool[20]
+    center = f32(pool.mean(axis=0))
+    scores = oracle.unit_rows(queries) @ oracle.unit_rows(pool).T
+    for row, mine in zip(scores, own):
+        gaps = np.abs(row - row[mine])
+        assert gaps[gaps > 1e-12].min(initial=1.0) > MARGIN, "close call"
+    ranks = oracle.ranks(queries, pool, own)
+    native = pool[own]
+    yield {"name": "retrieval with ties and zero vectors", "queries": matrix(queries), "pool": matrix(pool), "own": own,
+           "ranks": ranks.tolist(), "retrieval": oracle.retrieval(ranks), "center": center.tolist(),
+           "cosines": oracle.cosines(queries, native).tolist(),
+           "cosine": float(oracle.cosines(queries, native).mean()),
+           "centred_cosine": float(oracle.cosines(queries - center, native - center).mean())}
+
+
+def main():
+    dump("pinv.json", pinv_cases())
+    dump("prune.json", [{"name": name, "unit": matrix(unit), "start": start, "delta": delta,
+                         "chosen": check_selection(unit, start, delta)} for name, unit, start, delta in prune_cases()])
+    dump("space.json", space_cases())
+    dump("translator.json", translator_cases())
+    dump("apply.json", apply_cases())
+    dump("metrics.json", metric_cases())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""The method in plain numpy: an oracle that shares no code with babelake.
+
+Notation as in the documentation: spaces X (source) and Y (target), K anchor pairs, nu(v) = v / |v|. Everything is f64;
+the unit anchors alone are rounded to f32, as a stored space holds them.
+"""
+
+import numpy as np
+
+RCOND = 1e-6
+EPS32 = float(np.finfo(np.float32).eps)
+
+
+def f32(a):
+    """Rounded to f32, as f64."""
+    return np.asarray(a, dtype=np.float32).astype(np.float64)
+
+
+def space(rows):
+    """Centred unit anchors. A row that equals the mean, to the noise of f32, is dropped."""
+    mean = rows.mean(axis=0)
+    centred = rows - mean
+    norms = np.linalg.norm(centred, axis=1)
+    kept = np.flatnonzero(norms > EPS32 * np.linalg.norm(mean))
+    lengths = np.linalg.norm(rows, axis=1)
+    return {
+        "kept": kept,
+        "mean": mean,
+        "unit": f32(centred[kept] / norms[kept, None]),
+        "norms": norms[kept],
+        "scale": norms[kept].mean(),
+        "unit_anchors": bool((np.abs(lengths - 1.0) <= 1e-3).mean() > 0.99),
+    }
+
+
+def truncated_svd(a, rcond=RCOND):
+    """The thin SVD over sigma > rcond sigma_1."""
+    u, s, vt = np.linalg.svd(a, full_matrices=False)
+    rank = int((s > rcond * s[0]).sum())
+    return u[:, :rank], s[:rank], vt[:rank]
+
+
+def pinv(a, rcond=RCOND):
+    u, s, vt = truncated_svd(a, rcond)
+    return (vt.T / s) @ u.T
+
+
+def frame(unit, rcond=RCOND):
+    """The Parseval frame P V^T of the thin SVD P S V^T."""
+    u, _, vt = truncated_svd(unit, rcond)
+    return u @ vt
+
+
+def distances(unit):
+    return np.clip(1.0 - np.abs(unit @ unit.T), 0.0, 1.0)
+
+
+def farthest_point(unit, start, delta):
+    """Farthest-point sampling on D = 1 - |cos|; a tie goes to the lowest index; ends below delta."""
+    d = distances(unit)
+    chosen = [start]
+    while len(chosen) < len(unit):
+        rest = [j for j in range(len(unit)) if j not in chosen]
+        nearest = [min(d[j, c] for c in chosen) for j in rest]
+        best = int(np.argmax(nearest))
+        if nearest[best] < delta:
+            break
+        chosen.append(rest[best])
+    return chosen
+
+
+def irp_decoder(unit, starts, delta, rcond=RCOND):
+    """H = 1/omega sum_i scatter_i(pinv(U[S_i]^T)), and the S_i."""
+    h = np.zeros(unit.shape)
+    members = []
+    for start in starts:
+        chosen = farthest_point(unit, start, delta)
+        h[chosen] += pinv(unit[chosen].T, rcond) / len(starts)
+        members.append(chosen)
+    return h, members
+
+
+def irp(ux, uy, starts, delta, rcond=RCOND):
+    return ux.T @ irp_decoder(uy, starts, delta, rcond)[0]
+
+
+def parseval(ux, uy, rcond=RCOND):
+    return frame(ux, rcond).T @ frame(uy, rcond)
+
+
+def unit_centred(rows, mean):
+    """nu(x - mu); a row that equals the mean has no direction and becomes zeros."""
+    centred = rows - mean
+    norms = np.linalg.norm(centred, axis=1, keepdims=True)
+    norms = np.where(norms > EPS32 * np.linalg.norm(mean), norms, np.inf)
+    return centred / norms
+
+
+def restore(y, mean, scale, unit_output):
+    y = scale * y + mean
+    return y / np.linalg.norm(y, axis=1, keepdims=True) if unit_output else y
+
+
+def translate(rows, source_mean, matrix, target_mean, scale, unit_output):
+    return restore(unit_centred(rows, source_mean) @ matrix, target_mean, scale, unit_output)
+
+
+def unit_rows(rows):
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0.0, norms, 1.0)
+
+
+def cosines(a, b):
+    """Of row i and row i."""
+    return (unit_rows(a) * unit_rows(b)).sum(axis=1)
+
+
+def ranks(queries, pool, own):
+    """The number of documents that score at least as high as the query's own: ties count against it."""
+    scores = unit_rows(queries) @ unit_rows(pool).T
+    mine = scores[np.arange(len(own)), own]
+    # Equal documents must tie: numpy's products of equal rows may differ in their last bits.
+    return (scores >= mine[:, None] - 1e-12).sum(axis=1)
+
+
+def retrieval(rank):
+    rank = np.asarray(rank, dtype=np.float64)
+    return {
+        "p_at_1": (rank <= 1).mean(),
+        "p_at_5": (rank <= 5).mean(),
+        "p_at_10": (rank <= 10).mean(),
+        "mrr": (1.0 / rank).mean(),
+        "mean_rank": rank.mean(),
+    }
