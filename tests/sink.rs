@@ -116,6 +116,9 @@ async fn copy_to_a_folder_asks_before_it_replaces_or_adds() {
     assert_eq!(number(&session, &count).await, 5);
     assert!(temp.path().join("out/README.md").exists());
 
+    let message = run(&session, &format!("SELECT * FROM '{root}/none.parquet'")).await.unwrap_err();
+    assert!(message.contains("none.parquet: no such file"), "{message}");
+
     // Reading ends before the new files replace the old ones.
     let itself = format!("COPY (SELECT n + 1 AS n FROM '{root}/out/') TO '{root}/out/' STORED AS PARQUET");
     run(&session, &format!("{itself} OPTIONS (mode 'overwrite')")).await.unwrap();

@@ -10,6 +10,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use crate::{Result, functions};
 
 mod embedding;
+mod files;
 mod sink;
 mod staging;
 mod target;
@@ -50,7 +51,7 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
     sink::register(&mut state)?;
     functions::register_all(&mut state)?;
-    Ok(SessionContext::new_with_state(state).enable_url_table())
+    Ok(files::enable(SessionContext::new_with_state(state)))
 }
 
 /// Waits until cancelled writes of this session have removed what they had staged.
