@@ -60,6 +60,17 @@ pub enum Error {
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
 
+    /// A statement of a script failed, or the script could not be read.
+    #[error("{path}:{line}: {source}")]
+    Script {
+        /// The script, as the user named it.
+        path: String,
+        /// The line in the file, counted from 1.
+        line: usize,
+        /// What is wrong.
+        source: Box<Error>,
+    },
+
     /// Reading or writing failed below us.
     #[error("{path}: {source}")]
     Io {
@@ -100,6 +111,7 @@ impl Error {
 fn root_message(error: &DataFusionError) -> String {
     match error.find_root() {
         DataFusionError::External(inner) => inner.to_string(),
+        DataFusionError::SQL(parser, _) => parser.to_string(),
         root => root.strip_backtrace(),
     }
 }

@@ -1,0 +1,193 @@
+//! `babelake sql`: SQL from arguments, files, pipes and the keyboard.
+
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::prelude::SessionContext;
+use rustyline::completion::Completer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::FileHistory;
+use rustyline::validate::{ValidationContext, ValidationResult, Validator};
+use rustyline::{Editor, Helper};
+use tokio::runtime::Runtime;
+
+use super::print::{Options, Printer, thousands};
+use super::{Ended, report_error, runtime, until_signal};
+use crate::pipeline::{Report, Script, Statement, Watch, is_complete, run as run_script};
+use crate::{Result, session};
+
+/// Runs SQL with babelake's functions; without -c and -f it reads the keyboard or a pipe
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub struct Args {
+    /// SQL to run; may be given several times
+    #[arg(short, long = "command", value_name = "SQL", conflicts_with = "file")]
+    command: Vec<String>,
+    /// A file of SQL to run, up to the first error; - reads stdin
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+}
+
+const HELP: &str = "\
+Files and folders are tables:
+  babelake sql -c \"SELECT * FROM 'lake/fr/' LIMIT 5\"
+  babelake sql --format csv -c \"SELECT id, label FROM 'lake/fr/part-0.parquet'\" > labels.csv
+  babelake sql -f report.sql
+  echo 'SHOW FUNCTIONS' | babelake sql --max-rows 0
+
+For parameters and loops in a file there is `babelake run`.";
+
+const REPL_HELP: &str = "\
+SQL ends with a semicolon and may span lines. Files are tables: SELECT * FROM 'lake/fr/' LIMIT 5;
+  SHOW TABLES;  DESCRIBE t;  SHOW FUNCTIONS LIKE 'emb_%';  EXPLAIN SELECT ...;
+  \\q     leave (as does Ctrl-D)
+  \\?     this help
+  Ctrl-C clears what is typed, or stops the query that runs";
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let context = session::context(&session::Settings::default())?;
+    let mut printer = Printer::new(args.options);
+    let scripts = match &args.file {
+        Some(file) if file.as_os_str() == "-" => vec![stdin()?],
+        Some(file) => {
+            let path = file.display().to_string();
+            let text = std::fs::read_to_string(file).with_context(|| path.clone())?;
+            vec![Script::plain(Some(&path), &text)?]
+        }
+        None if !args.command.is_empty() => {
+            args.command.iter().map(|sql| Script::plain(None, sql)).collect::<Result<_>>()?
+        }
+        None if std::io::stdin().is_terminal() => return repl(&context, &mut printer),
+        None => vec![stdin()?],
+    };
+    let runtime = runtime()?;
+    for script in &scripts {
+        if let Ended::Stopped(code) =
+            one(&runtime, &context, script, &mut Show { printer: &mut printer, timing: false })?
+        {
+            return Ok(ExitCode::from(code));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stdin() -> anyhow::Result<Script> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("stdin")?;
+    Ok(Script::plain(Some("stdin"), &text)?)
+}
+
+fn one(runtime: &Runtime, context: &SessionContext, script: &Script, show: &mut Show) -> anyhow::Result<Ended<()>> {
+    let mut report = Report::default();
+    match runtime.block_on(until_signal(context, run_script(context, script, show, &mut report)))? {
+        Ended::Itself(result) => Ok(Ended::Itself(result?)),
+        Ended::Stopped(code) => Ok(Ended::Stopped(code)),
+    }
+}
+
+/// Results on stdout; how many rows were written, and in the REPL how long it took, on stderr.
+struct Show<'a> {
+    printer: &'a mut Printer,
+    timing: bool,
+}
+
+impl Watch for Show<'_> {
+    fn started(&mut self, _: &Statement, _: usize, _: usize) {}
+
+    async fn rows(&mut self, rows: SendableRecordBatchStream) -> Result<u64> {
+        self.printer.read(rows).await
+    }
+
+    fn finished(&mut self, rows: Option<u64>, time: Duration) -> Result<()> {
+        self.printer.show()?;
+        if self.timing {
+            let rows = rows.map_or_else(String::new, |rows| format!("{} rows, ", thousands(rows)));
+            eprintln!("{rows}{:.1} s", time.as_secs_f64());
+        }
+        Ok(())
+    }
+}
+
+/// Lines belong together until one ends with a semicolon.
+struct Statements;
+
+impl Completer for Statements {
+    type Candidate = String;
+}
+
+impl Highlighter for Statements {}
+
+impl Hinter for Statements {
+    type Hint = String;
+}
+
+impl Helper for Statements {}
+
+impl Validator for Statements {
+    fn validate(&self, input: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        let text = input.input().trim();
+        let whole = text.is_empty() || text.starts_with('\\') || is_complete(text);
+        Ok(if whole { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+    }
+}
+
+fn repl(context: &SessionContext, printer: &mut Printer) -> anyhow::Result<ExitCode> {
+    let runtime = runtime()?;
+    let mut editor: Editor<Statements, FileHistory> = Editor::new()?;
+    editor.set_helper(Some(Statements));
+    let history = history_file();
+    if let Some(file) = &history {
+        // There is none before the first time.
+        editor.load_history(file).ok();
+    }
+    eprintln!("babelake {}: SQL ends with a semicolon, \\? helps, \\q leaves", env!("CARGO_PKG_VERSION"));
+    loop {
+        let line = match editor.readline("babelake> ") {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let text = line.trim();
+        match text {
+            "" => continue,
+            "\\q" => break,
+            "\\?" => eprintln!("{REPL_HELP}"),
+            _ if text.starts_with('\\') => eprintln!("{text} is no command: \\? lists them"),
+            _ => {
+                let script = Script::plain(None, text).map_err(anyhow::Error::from);
+                let mut show = Show { printer: &mut *printer, timing: true };
+                match script.and_then(|script| one(&runtime, context, &script, &mut show)) {
+                    Ok(Ended::Itself(())) => {}
+                    Ok(Ended::Stopped(130)) => eprintln!("stopped"),
+                    Ok(Ended::Stopped(code)) => return Ok(ExitCode::from(code)),
+                    Err(error) => report_error(&error),
+                }
+            }
+        }
+        editor.add_history_entry(text).ok();
+        if let Some(file) = &history {
+            // Written after every statement, so that a crash loses none. A home that cannot be written to is no reason to stop.
+            editor.save_history(file).ok();
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `$XDG_STATE_HOME/babelake/history`, its folder made; none without a home.
+fn history_file() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let state = state.or_else(|| Some(std::env::home_dir()?.join(".local/state")))?;
+    let folder = state.join("babelake");
+    std::fs::create_dir_all(&folder).ok()?;
+    Some(folder.join("history"))
+}

@@ -1,0 +1,226 @@
+//! COPY and INSERT that write everything or nothing.
+//!
+//! The engine's writers finish their files also when the query that feeds them fails, and so leave valid, truncated files
+//! behind. Here every file format writes through a [`Staging`] that publishes only when the whole plan has succeeded.
+//! `DataFrame::write_parquet` and its like choose their formats themselves and do not pass here: use SQL.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::{GetExt, Result as EngineResult, Statistics, internal_err};
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::file_format::{FileFormat, FileFormatFactory, FileMeta};
+use datafusion::datasource::physical_plan::{FileScanConfig, FileSinkConfig, FileSource};
+use datafusion::datasource::sink::{DataSink, DataSinkExec};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::SessionStateDefaults;
+use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry, ObjectStoreUrl};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionState;
+
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{LexOrdering, LexRequirement};
+use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
+use object_store::{ObjectMeta, ObjectStore};
+
+use super::embedding;
+use super::staging::{Staging, Unsettled};
+use super::target::{Mode, Target};
+use crate::Error;
+
+/// Replaces the engine's file formats by atomic ones.
+pub fn register(state: &mut SessionState) -> EngineResult<()> {
+    for inner in SessionStateDefaults::default_file_formats() {
+        state.register_file_format(Arc::new(AtomicFormatFactory { inner }), true)?;
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct AtomicFormatFactory {
+    inner: Arc<dyn FileFormatFactory>,
+}
+
+impl GetExt for AtomicFormatFactory {
+    fn get_ext(&self) -> String {
+        self.inner.get_ext()
+    }
+}
+
+impl FileFormatFactory for AtomicFormatFactory {
+    fn create(&self, state: &dyn Session, options: &HashMap<String, String>) -> EngineResult<Arc<dyn FileFormat>> {
+        let mut options = options.clone();
+        let mode = options.remove("format.mode").map(|mode| mode.parse::<Mode>()).transpose()?;
+        let inner = self.inner.create(state, &options)?;
+        Ok(Arc::new(AtomicFormat { inner, mode, given: options.into_keys().collect() }))
+    }
+
+    fn default(&self) -> Arc<dyn FileFormat> {
+        Arc::new(AtomicFormat { inner: self.inner.default(), mode: None, given: HashSet::new() })
+    }
+}
+
+/// Reads as the format within; writes through [`AtomicSink`].
+#[derive(Debug)]
+struct AtomicFormat {
+    inner: Arc<dyn FileFormat>,
+    mode: Option<Mode>,
+    /// The names of the options that the statement gave.
+    given: HashSet<String>,
+}
+
+#[async_trait]
+impl FileFormat for AtomicFormat {
+    fn get_ext(&self) -> String {
+        self.inner.get_ext()
+    }
+
+    fn get_ext_with_compression(&self, compression: &FileCompressionType) -> EngineResult<String> {
+        self.inner.get_ext_with_compression(compression)
+    }
+
+    fn compression_type(&self) -> Option<FileCompressionType> {
+        self.inner.compression_type()
+    }
+
+    async fn infer_schema(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        objects: &[ObjectMeta],
+    ) -> EngineResult<SchemaRef> {
+        self.inner.infer_schema(state, store, objects).await
+    }
+
+    async fn infer_stats(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        table_schema: SchemaRef,
+        object: &ObjectMeta,
+    ) -> EngineResult<Statistics> {
+        self.inner.infer_stats(state, store, table_schema, object).await
+    }
+
+    async fn infer_ordering(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        table_schema: SchemaRef,
+        object: &ObjectMeta,
+    ) -> EngineResult<Option<LexOrdering>> {
+        self.inner.infer_ordering(state, store, table_schema, object).await
+    }
+
+    async fn infer_stats_and_ordering(
+        &self,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+        table_schema: SchemaRef,
+        object: &ObjectMeta,
+    ) -> EngineResult<FileMeta> {
+        self.inner.infer_stats_and_ordering(state, store, table_schema, object).await
+    }
+
+    async fn create_physical_plan(
+        &self,
+        state: &dyn Session,
+        scan: FileScanConfig,
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        self.inner.create_physical_plan(state, scan).await
+    }
+
+    async fn create_writer_physical_plan(
+        &self,
+        input: Arc<dyn ExecutionPlan>,
+        state: &dyn Session,
+        sink: FileSinkConfig,
+        order: Option<LexRequirement>,
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        let url = sink.object_store_url.clone();
+        let store = state.runtime_env().object_store(&url)?;
+        let target = Target::check(&store, &sink, self.mode).await?;
+
+        let tuned: Arc<dyn FileFormat> = match self.inner.downcast_ref::<ParquetFormat>() {
+            Some(parquet) => {
+                let options = embedding::writer_options(parquet.options(), &sink.output_schema, &self.given)?;
+                Arc::new(ParquetFormat::default().with_options(options))
+            }
+            None => Arc::clone(&self.inner),
+        };
+        let plan = tuned.create_writer_physical_plan(Arc::clone(&input), state, sink, order.clone()).await?;
+        let Some(writer) = plan.downcast_ref::<DataSinkExec>() else {
+            return internal_err!("the {} writer is a {}, not a DataSinkExec", self.get_ext(), plan.name());
+        };
+        let sink = AtomicSink { writer: writer.clone(), url, target };
+        Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), order)))
+    }
+
+    fn file_source(&self, table_schema: TableSchema) -> Arc<dyn FileSource> {
+        self.inner.file_source(table_schema)
+    }
+}
+
+/// A sink whose files become visible when all of them are complete.
+#[derive(Debug)]
+struct AtomicSink {
+    /// Holds the format's own sink.
+    writer: DataSinkExec,
+    url: ObjectStoreUrl,
+    target: Target,
+}
+
+impl DisplayAs for AtomicSink {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.writer.sink().fmt_as(kind, f)
+    }
+}
+
+#[async_trait]
+impl DataSink for AtomicSink {
+    fn metrics(&self) -> Option<MetricsSet> {
+        self.writer.sink().metrics()
+    }
+
+    fn schema(&self) -> &SchemaRef {
+        self.writer.sink().schema()
+    }
+
+    async fn write_all(&self, data: SendableRecordBatchStream, context: &Arc<TaskContext>) -> EngineResult<u64> {
+        let runtime = context.runtime_env();
+        let unsettled = context.session_config().get_extension::<Unsettled>().unwrap_or_default();
+        let staging = Staging::begin(runtime.object_store(&self.url)?, unsettled).await;
+
+        // The writers look their store up by its URL: give them a world in which it is the staging one.
+        let registry = DefaultObjectStoreRegistry::new();
+        registry.register_store(self.url.as_ref(), staging.store());
+        let runtime = RuntimeEnv { object_store_registry: Arc::new(registry), ..runtime.as_ref().clone() };
+        let context = TaskContext::new(
+            context.task_id(),
+            context.session_id(),
+            context.session_config().clone(),
+            context.scalar_functions().clone(),
+            context.higher_order_functions().clone(),
+            context.aggregate_functions().clone(),
+            context.window_functions().clone(),
+            Arc::new(runtime),
+        );
+        match self.writer.sink().write_all(data, &Arc::new(context)).await {
+            Ok(rows) => {
+                let Target { replaced, fresh } = self.target.clone();
+                staging.commit(replaced, fresh).await.map_err(Error::from)?;
+                Ok(rows)
+            }
+            Err(error) => {
+                staging.rollback().await;
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Writes that nobody sees before all of them have succeeded.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+
+/// Objects on their way into one store, published together by [`Staging::commit`] or not at all.
+///
+/// What is written through [`Staging::store`] is uploaded as multipart uploads of the real store whose completion is
+/// held back (for local files: staged files that no listing shows). Dropping a `Staging` whose writes are still under
+/// way rolls back in the background; [`super::settled`] waits for that.
+///
+/// Each object appears whole or not at all. A process killed within `commit` may leave some objects of a folder
+/// published and others not.
+#[derive(Debug)]
+pub struct Staging(Arc<Shared>);
+
+impl Staging {
+    /// Stages writes into `store`.
+    pub async fn begin(store: Arc<dyn ObjectStore>, unsettled: Arc<Unsettled>) -> Self {
+        let running = Arc::clone(&unsettled.0).read_owned().await;
+        let held = Held { closed: false, uploads: Vec::new(), memory_left: MEMORY_FOR_SMALL_OBJECTS };
+        Self(Arc::new(Shared { store, held: Mutex::new(held), _running: running }))
+    }
+
+    /// A store to write through; reads, listings and deletions pass.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(StagingStore(Arc::clone(&self.0)))
+    }
+
+    /// Publishes everything whose writer has finished, then deletes `replaced`.
+    ///
+    /// When an object cannot be published, those not yet published are dropped, and those that are published already
+    /// are deleted again if `fresh` says that they stand at names that were free before.
+    pub async fn commit(&self, replaced: Vec<Path>, fresh: bool) -> Result<()> {
+        let shared = Arc::clone(&self.0);
+        // In a task of its own: a caller that is cancelled now must not leave half of it published.
+        tokio::spawn(async move { shared.commit(replaced, fresh).await }).await?
+    }
+
+    /// Drops everything; nothing of it is ever visible.
+    pub async fn rollback(&self) {
+        self.0.rollback().await;
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let shared = Arc::clone(&self.0);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { shared.rollback().await });
+        }
+    }
+}
+
+/// Counts what is still staged in a session, so that [`super::settled`] can wait for it.
+#[derive(Debug, Default)]
+pub struct Unsettled(Arc<RwLock<()>>);
+
+impl Unsettled {
+    /// Waits until nothing is staged.
+    pub async fn wait(&self) {
+        drop(self.0.write().await);
+    }
+}
+
+/// Small objects are held in memory up to this total, so that thousands of partition files need no open file each.
+const MEMORY_FOR_SMALL_OBJECTS: usize = 64 << 20;
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn ObjectStore>,
+    held: Mutex<Held>,
+    _running: OwnedRwLockReadGuard<()>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// Set by commit and rollback: what comes later is refused.
+    closed: bool,
+    uploads: Vec<Arc<Upload>>,
+    memory_left: usize,
+}
+
+#[derive(Debug)]
+struct Upload {
+    location: Path,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Its writer is still at work.
+    Writing(Box<dyn MultipartUpload>),
+    /// All parts are there.
+    Written(Box<dyn MultipartUpload>),
+    /// Whole, in memory.
+    Small(PutPayload, PutOptions),
+    /// Published or dropped.
+    Gone,
+}
+
+impl Upload {
+    fn take(&self) -> State {
+        std::mem::replace(&mut *lock(&self.state), State::Gone)
+    }
+}
+
+impl Shared {
+    /// Takes an upload over; drops it when the staging has ended meanwhile.
+    async fn hold(&self, location: Path, state: State) -> Result<Arc<Upload>> {
+        let upload = Arc::new(Upload { location, state: Mutex::new(state) });
+        let closed = {
+            let mut held = lock(&self.held);
+            if !held.closed {
+                held.uploads.push(Arc::clone(&upload));
+            }
+            held.closed
+        };
+        if closed {
+            discard(&upload).await;
+            return Err(ended());
+        }
+        Ok(upload)
+    }
+
+    /// Ends the staging and hands out what it holds.
+    fn close(&self) -> Vec<Arc<Upload>> {
+        let mut held = lock(&self.held);
+        held.closed = true;
+        std::mem::take(&mut held.uploads)
+    }
+
+    async fn rollback(&self) {
+        for upload in self.close() {
+            discard(&upload).await;
+        }
+    }
+
+    async fn commit(&self, replaced: Vec<Path>, fresh: bool) -> Result<()> {
+        let mut published = Vec::new();
+        let mut failure = None;
+        for upload in self.close() {
+            if failure.is_some() {
+                discard(&upload).await;
+                continue;
+            }
+            let location = &upload.location;
+            let outcome = match upload.take() {
+                State::Written(mut parts) => parts.complete().await.map(drop),
+                State::Small(payload, options) => self.store.put_opts(location, payload, options).await.map(drop),
+                // Its writer gave up without an error of its own: it has nothing to publish.
+                State::Writing(mut parts) => {
+                    parts.abort().await.ok();
+                    continue;
+                }
+                State::Gone => continue,
+            };
+            match outcome {
+                Ok(()) => published.push(location.clone()),
+                Err(error) => failure = Some(error),
+            }
+        }
+        if let Some(error) = failure {
+            if fresh {
+                for location in published {
+                    // The error that brought us here is the one to report.
+                    self.store.delete(&location).await.ok();
+                }
+            }
+            return Err(error);
+        }
+        for location in replaced {
+            match self.store.delete(&location).await {
+                Ok(()) | Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes room for a small object, if there is some left.
+    fn reserve(&self, bytes: usize) -> bool {
+        let mut held = lock(&self.held);
+        let left = held.memory_left.checked_sub(bytes);
+        held.memory_left = left.unwrap_or(held.memory_left);
+        left.is_some()
+    }
+
+    async fn open(&self, location: Path, options: PutMultipartOptions) -> Result<Arc<Upload>> {
+        let parts = self.store.put_multipart_opts(&location, options).await?;
+        self.hold(location, State::Writing(parts)).await
+    }
+}
+
+/// Drops an upload. Nothing of it is visible, so a failure leaves only unlisted bytes and is no failure of the query.
+async fn discard(upload: &Upload) {
+    if let State::Writing(mut parts) | State::Written(mut parts) = upload.take() {
+        parts.abort().await.ok();
+    }
+}
+
+/// A panic of another thread leaves the state as it was: every change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn ended() -> Error {
+    Error::Generic { store: "staging", source: "the write was cancelled".into() }
+}
+
+/// The writers' side of one upload.
+#[derive(Debug)]
+struct StagedUpload(Arc<Upload>);
+
+#[async_trait]
+impl MultipartUpload for StagedUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        match &mut *lock(&self.0.state) {
+            State::Writing(parts) => parts.put_part(data),
+            _ => Box::pin(async { Err(ended()) }),
+        }
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let mut state = lock(&self.0.state);
+        match std::mem::replace(&mut *state, State::Gone) {
+            State::Writing(parts) => *state = State::Written(parts),
+            _ => return Err(ended()),
+        }
+        Ok(PutResult { e_tag: None, version: None })
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        discard(&self.0).await;
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct StagingStore(Arc<Shared>);
+
+impl fmt::Display for StagingStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Staging({})", self.0.store)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for StagingStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        // Only a plain put can become an upload of parts, and an upload needs a part.
+        let bytes = payload.content_length();
+        if self.0.reserve(bytes) || bytes == 0 || options.mode != PutMode::Overwrite {
+            self.0.hold(location.clone(), State::Small(payload, options)).await?;
+        } else {
+            let PutOptions { tags, attributes, extensions, .. } = options;
+            let parts = PutMultipartOptions { tags, attributes, extensions };
+            let mut upload = self.put_multipart_opts(location, parts).await?;
+            upload.put_part(payload).await?;
+            upload.complete().await?;
+        }
+        Ok(PutResult { e_tag: None, version: None })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let (shared, location) = (Arc::clone(&self.0), location.clone());
+        // In a task of its own: a writer dropped while the store opens an upload must not leave one that nobody holds.
+        let upload = tokio::spawn(async move { shared.open(location, options).await }).await??;
+        Ok(Box::new(StagedUpload(upload)))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.0.store.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.0.store.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.0.store.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.store.list(prefix)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.store.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.0.store.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.0.store.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.0.store.rename_opts(from, to, options).await
+    }
+}
