@@ -1,7 +1,7 @@
 //! `emb_translate(v, translator)`: `y = s nu(v - mu_x) T + mu_y`, `FixedSizeList<Float32, d_y>`: one GEMM row an embedding.
 //!
-//! NULL for a NULL row; a row that equals the source mean becomes the target mean. A NULL translator, a wrong width, a NULL or
-//! non-finite item are errors. Where the target's anchors are unit vectors, so is the result.
+//! NULL for a NULL row; a row that equals the source mean becomes the target mean. Where the target's anchors are unit vectors,
+//! every result is brought to unit length. A NULL translator, a wrong width, a NULL or non-finite item are errors.
 
 use std::sync::Arc;
 

@@ -20,7 +20,7 @@ pub mod emb_decode;
 pub mod emb_decoder;
 //pub mod emb_describe;
 pub mod emb_fit;
-//pub mod emb_mean;
+pub mod emb_mean;
 pub mod emb_norm;
 pub mod emb_normalize;
 pub mod emb_prune;
@@ -59,7 +59,7 @@ pub fn scalars() -> Vec<ScalarUDF> {
 
 /// The aggregate functions.
 pub fn aggregates() -> Vec<AggregateUDF> {
-    vec![udaf(emb_fit::EmbFit), udaf(emb_space::EmbSpace)]
+    vec![udaf(emb_fit::EmbFit), udaf(emb_mean::EmbMean), udaf(emb_space::EmbSpace)]
 }
 
 /// Registers every function with a session context, a session state or a worker.

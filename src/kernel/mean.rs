@@ -44,6 +44,11 @@ impl MeanSum {
         (&self.sum, &self.compensation, self.count)
     }
 
+    /// Numbers in a vector, or `None` before the first.
+    pub fn width(&self) -> Option<usize> {
+        (self.count > 0).then_some(self.sum.len())
+    }
+
     /// The mean, or `None` of nothing.
     pub fn mean(&self) -> Option<Vec<f64>> {
         let count = self.count as f64;
