@@ -28,7 +28,7 @@ fn lines_are_those_of_the_template_after_a_loop() {
         assert_eq!(ended.stdout.matches("lang").count(), langs.split(',').count());
     }
     // What a loop renders zero times takes no lines with it; the parser points into the statement.
-    tester.file("y.sql", "{% for x in [] %}\nSELECT 1;\n{% endfor %} SELECT 2;\nSELECT 3,\n  FROM WHERE;\n");
+    tester.file("y.sql", "{% for x in [] %}\nSELECT 1;\n{% endfor %} SELECT 2;\nSELECT 3,\n  4 WHERE );\n");
     let ended = tester.run(&["run", "y.sql"]).expect(1, &["y.sql:3  SELECT 2", "error: y.sql:5: "]);
     assert!(!ended.stderr.contains("Column"), "{}", ended.stderr);
 }

@@ -29,7 +29,7 @@ fn the_first_error_ends_it_with_exit_code_1() {
     let tester = Tester::new();
     tester.file("x.sql", "SELECT 1 AS a;\n\nSELECT missing;\nSELECT 3;");
     let ended = tester.run(&["sql", "-f", "x.sql", "--format", "csv"]).expect(1, &["error: x.sql:3: ", "missing"]);
-    assert_eq!((ended.stdout.as_str(), ended.stderr.matches("error").count()), ("a\n1\n", 1));
+    assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("a\n1\n", 1));
     tester.run_with_stdin(&["sql"], "SELEC 1;").expect(1, &["error: stdin:1: "]);
     tester.run(&["sql", "-c", "SELECT 1/0"]).expect(1, &["error: ", "Divide by zero"]);
     tester.run(&["sql", "-c", "SELECT * FROM 'none.parquet'"]).expect(1, &["error: none.parquet: no such file"]);
