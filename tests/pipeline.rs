@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::tester::Tester;
+use crate::tester::{Ended, Tester};
 
 const LOOP: &str = "\
 {% set langs = langs | default('en,fr') %}
@@ -99,7 +99,7 @@ fn an_interrupted_run_leaves_nothing_and_says_so() {
     }
     let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
-    let ended: crate::tester::Ended = child.wait_with_output().unwrap().into();
+    let ended: Ended = child.wait_with_output().unwrap().into();
     ended.expect(130, &["stopped"]);
     let mut names: Vec<_> = std::fs::read_dir(tester.path("")).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::tester::Tester;
+use crate::tester::{Ended, Tester};
 
 #[test]
 fn sql_comes_from_arguments_files_and_pipes() {
@@ -66,7 +66,7 @@ fn a_reader_that_leaves_is_no_error() {
     let mut first = [0; 6];
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     assert_eq!(&first, b"value\n");
-    let ended: crate::tester::Ended = child.wait_with_output().unwrap().into();
+    let ended: Ended = child.wait_with_output().unwrap().into();
     assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
 }
 
