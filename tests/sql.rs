@@ -33,6 +33,9 @@ fn the_first_error_ends_it_with_exit_code_1() {
     tester.run_with_stdin(&["sql"], "SELEC 1;").expect(1, &["error: stdin:1: "]);
     tester.run(&["sql", "-c", "SELECT 1/0"]).expect(1, &["error: ", "Divide by zero"]);
     tester.run(&["sql", "-c", "SELECT * FROM 'none.parquet'"]).expect(1, &["error: none.parquet: no such file"]);
+    tester
+        .run(&["sql", "-c", "SELECT * FROM 's3://b/x.parquet'"])
+        .expect(1, &["error: s3://b/x.parquet: there is no store"]);
     tester.run(&["sql", "-c", "SELECT 1", "-f", "x.sql"]).expect(2, &["cannot be used with"]);
     tester.file("cut.parquet", "PAR1 and then nothing");
     tester.run(&["sql", "-c", "SELECT * FROM 'cut.parquet'"]).expect(1, &["error: cut.parquet: ", "Parquet"]);
