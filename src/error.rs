@@ -112,7 +112,7 @@ fn root_message(error: &DataFusionError) -> String {
     match error.find_root() {
         DataFusionError::External(inner) => inner.to_string(),
         DataFusionError::SQL(parser, _) => parser.to_string(),
-        root => root.strip_backtrace(),
+        root => root.message().into_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::tester::Tester;
+use crate::tester::{Ended, Tester};
 
 const LOOP: &str = "\
 {% set langs = langs | default('en,fr') %}
@@ -28,7 +28,7 @@ fn lines_are_those_of_the_template_after_a_loop() {
         assert_eq!(ended.stdout.matches("lang").count(), langs.split(',').count());
     }
     // What a loop renders zero times takes no lines with it; the parser points into the statement.
-    tester.file("y.sql", "{% for x in [] %}\nSELECT 1;\n{% endfor %} SELECT 2;\nSELECT 3,\n  FROM WHERE;\n");
+    tester.file("y.sql", "{% for x in [] %}\nSELECT 1;\n{% endfor %} SELECT 2;\nSELECT 3,\n  4 WHERE );\n");
     let ended = tester.run(&["run", "y.sql"]).expect(1, &["y.sql:3  SELECT 2", "error: y.sql:5: "]);
     assert!(!ended.stderr.contains("Column"), "{}", ended.stderr);
 }
@@ -99,7 +99,7 @@ fn an_interrupted_run_leaves_nothing_and_says_so() {
     }
     let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
-    let ended: crate::tester::Ended = child.wait_with_output().unwrap().into();
+    let ended: Ended = child.wait_with_output().unwrap().into();
     ended.expect(130, &["stopped"]);
     let mut names: Vec<_> = std::fs::read_dir(tester.path("")).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::tester::Tester;
+use crate::tester::{Ended, Tester};
 
 #[test]
 fn sql_comes_from_arguments_files_and_pipes() {
@@ -29,10 +29,13 @@ fn the_first_error_ends_it_with_exit_code_1() {
     let tester = Tester::new();
     tester.file("x.sql", "SELECT 1 AS a;\n\nSELECT missing;\nSELECT 3;");
     let ended = tester.run(&["sql", "-f", "x.sql", "--format", "csv"]).expect(1, &["error: x.sql:3: ", "missing"]);
-    assert_eq!((ended.stdout.as_str(), ended.stderr.matches("error").count()), ("a\n1\n", 1));
+    assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("a\n1\n", 1));
     tester.run_with_stdin(&["sql"], "SELEC 1;").expect(1, &["error: stdin:1: "]);
     tester.run(&["sql", "-c", "SELECT 1/0"]).expect(1, &["error: ", "Divide by zero"]);
     tester.run(&["sql", "-c", "SELECT * FROM 'none.parquet'"]).expect(1, &["error: none.parquet: no such file"]);
+    tester
+        .run(&["sql", "-c", "SELECT * FROM 's3://b/x.parquet'"])
+        .expect(1, &["error: s3://b/x.parquet: there is no store"]);
     tester.run(&["sql", "-c", "SELECT 1", "-f", "x.sql"]).expect(2, &["cannot be used with"]);
     tester.file("cut.parquet", "PAR1 and then nothing");
     tester.run(&["sql", "-c", "SELECT * FROM 'cut.parquet'"]).expect(1, &["error: cut.parquet: ", "Parquet"]);
@@ -66,7 +69,7 @@ fn a_reader_that_leaves_is_no_error() {
     let mut first = [0; 6];
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     assert_eq!(&first, b"value\n");
-    let ended: crate::tester::Ended = child.wait_with_output().unwrap().into();
+    let ended: Ended = child.wait_with_output().unwrap().into();
     assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
 }
 

@@ -86,10 +86,8 @@ async fn until_signal<T>(context: &SessionContext, work: impl Future<Output = T>
         result = work => Ended::Itself(result),
         Ok(code) = stopped => Ended::Stopped(code),
     };
-    // The work is dropped by now.
-    if matches!(ended, Ended::Stopped(_)) {
-        session::settled(context).await;
-    }
+    // The work is dropped by now; what it had staged goes with it.
+    session::settled(context).await;
     listener.abort();
     Ok(ended)
 }

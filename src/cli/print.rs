@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Stdout, Write};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
@@ -330,7 +331,17 @@ fn extent(offset: impl TryInto<usize>, size: impl TryInto<usize>) -> Range<usize
     start..start + size.try_into().unwrap_or(0)
 }
 
+/// `1,437 rows, 0.3 s`: how a statement went.
+pub fn summary(rows: Option<u64>, time: Duration) -> String {
+    let rows = match rows {
+        None => String::new(),
+        Some(1) => "1 row, ".to_owned(),
+        Some(rows) => format!("{} rows, ", thousands(rows)),
+    };
+    format!("{rows}{:.1} s", time.as_secs_f64())
+}
+
 /// `1437` as `1,437`.
-pub fn thousands(number: u64) -> String {
+fn thousands(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }

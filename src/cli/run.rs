@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use datafusion::execution::SendableRecordBatchStream;
 
-use super::print::{Options, Printer, thousands};
+use super::print::{Options, Printer, summary};
 use super::{Ended, report_error, runtime, until_signal};
 use crate::pipeline::{Parameters, Report, Script, Statement, Watch, parameters, run as run_script};
 use crate::{Result, session};
@@ -123,8 +123,7 @@ impl Watch for Log {
 
     fn finished(&mut self, rows: Option<u64>, time: Duration) -> Result<()> {
         let start = if self.terminal { "\r" } else { "" };
-        let rows = rows.map_or_else(String::new, |rows| format!("{} rows, ", thousands(rows)));
-        eprintln!("{start}{}  {rows}{:.1} s", self.line, time.as_secs_f64());
+        eprintln!("{start}{}  {}", self.line, summary(rows, time));
         self.printer.show()
     }
 }

@@ -17,7 +17,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Editor, Helper};
 use tokio::runtime::Runtime;
 
-use super::print::{Options, Printer, thousands};
+use super::print::{Options, Printer, summary};
 use super::{Ended, report_error, runtime, until_signal};
 use crate::pipeline::{Report, Script, Statement, Watch, is_complete, run as run_script};
 use crate::{Result, session};
@@ -110,8 +110,7 @@ impl Watch for Show<'_> {
     fn finished(&mut self, rows: Option<u64>, time: Duration) -> Result<()> {
         self.printer.show()?;
         if self.timing {
-            let rows = rows.map_or_else(String::new, |rows| format!("{} rows, ", thousands(rows)));
-            eprintln!("{rows}{:.1} s", time.as_secs_f64());
+            eprintln!("{}", summary(rows, time));
         }
         Ok(())
     }

@@ -37,7 +37,8 @@ impl Lines {
 /// The names that a script takes values for.
 pub fn parameters(path: &str, text: &str) -> Result<BTreeSet<String>> {
     let environment = environment();
-    let template = environment.template_from_str(text).map_err(|error| located(path, text, &error))?;
+    let template =
+        environment.template_from_str(text).map_err(|error| located(path, text, &error, &Parameters::new()))?;
     let mut names: BTreeSet<String> = template.undeclared_variables(false).into_iter().collect();
     // minijinja takes `set x = x | default(...)` for a variable of the script, and for us it is a parameter with a default.
     let mut assigned = BTreeSet::new();
@@ -77,7 +78,7 @@ pub fn render(path: &str, text: &str, values: &Parameters) -> Result<(String, Li
     let rendered = environment
         .template_from_str(&marked)
         .and_then(|template| template.render(values))
-        .map_err(|error| located(path, &marked, &error))?;
+        .map_err(|error| located(path, &marked, &error, values))?;
     Ok(unmark(&rendered))
 }
 
@@ -92,11 +93,22 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-fn located(path: &str, source: &str, error: &TemplateError) -> Error {
-    let place = error.range().and_then(|range| source.get(range)).map(|text| text.replace(is_marker, ""));
-    let message = match (error.kind(), place) {
-        (ErrorKind::UndefinedError, Some(name)) => format!("`{name}` has no value: give one with --set, or a default"),
-        (kind, _) => error.detail().map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}")),
+fn located(path: &str, source: &str, error: &TemplateError, values: &Parameters) -> Error {
+    let message = match error.kind() {
+        ErrorKind::UndefinedError => {
+            // The engine points at what was done with the value, a filter say, and not at the name.
+            let start = error.range().map_or(0, |range| range.start);
+            let tag = tags(source).find(|tag| (tag.start..tag.end).contains(&start));
+            let words = tag.and_then(|tag| source.get(tag.start..tag.end)).unwrap_or_default();
+            let mut words = words.split(|c: char| !c.is_alphanumeric() && c != '_');
+            let template = environment().template_from_str(source).map(|t| t.undeclared_variables(false));
+            let without_value = template.unwrap_or_default();
+            match words.find(|word| without_value.contains(*word) && !values.contains_key(*word)) {
+                Some(name) => format!("`{name}` has no value: give it one with --set, or a default"),
+                None => "a value is missing".to_owned(),
+            }
+        }
+        kind => error.detail().map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}")),
     };
     Error::Script { path: path.to_owned(), line: error.line().unwrap_or(1), source: Box::new(Error::Invalid(message)) }
 }

@@ -14,6 +14,7 @@ use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use object_store::Error as StoreError;
 
+use super::store_of;
 use crate::Error;
 
 /// Makes table names that are paths mean the files there.
@@ -54,7 +55,7 @@ impl UrlTableFactory for FileTables {
         };
         let is_path = name.contains('/') || format(name).is_some();
 
-        let store = state.runtime_env().object_store(&url)?;
+        let store = store_of(state.runtime_env(), url.object_store(), name)?;
         let mut found = None;
         let mut others = false;
         let mut files = match url.list_all_files(&state, store.as_ref(), "").await {

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use object_store::ObjectStore;
+use url::Url;
 
-use crate::{Result, functions};
+use crate::{Error, Result, functions};
 
 mod embedding;
 mod files;
 mod sink;
 mod staging;
 mod target;
-
-pub use staging::Staging;
 
 /// What a session may be told; the default is right for a command on this machine.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,8 @@ pub struct Settings {
 /// A new session with everything of ours in it.
 ///
 /// Beyond the engine's own: files and folders can be named as tables (`FROM 'file.parquet'`, `FROM 'folder/'`),
-/// `information_schema` and `SHOW` work, and COPY and INSERT write all or nothing: see [`Staging`].
+/// `information_schema` and `SHOW` work, and COPY and INSERT write all or nothing. COPY to a file that exists, or a folder
+/// that is not empty, is an error unless it says `OPTIONS (mode 'overwrite')` or, for a folder, `(mode 'append')`.
 pub fn context(settings: &Settings) -> Result<SessionContext> {
     let mut config = SessionConfig::new()
         .with_information_schema(true)
@@ -62,6 +63,13 @@ pub async fn settled(context: &SessionContext) {
     if let Some(unsettled) = context.copied_config().get_extension::<staging::Unsettled>() {
         unsettled.wait().await;
     }
+}
+
+/// The store of a path, as `path` names it in the error when there is none.
+fn store_of(runtime: &RuntimeEnv, url: impl AsRef<Url>, path: &str) -> Result<Arc<dyn ObjectStore>> {
+    let store = runtime.object_store_registry.get_store(url.as_ref());
+    // The engine takes an unknown kind of address for a bug of its own.
+    store.map_err(|_| Error::file(path, "there is no store for such addresses: use local files and folders"))
 }
 
 /// The engine's 8,192 rows of 768 numbers are 25 MB: more than the caches hold.

@@ -29,9 +29,9 @@ use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::embedding;
 use super::staging::{Staging, Unsettled};
 use super::target::{Mode, Target};
+use super::{embedding, store_of};
 use crate::Error;
 
 /// Replaces the engine's file formats by atomic ones.
@@ -144,7 +144,7 @@ impl FileFormat for AtomicFormat {
         order: Option<LexRequirement>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         let url = sink.object_store_url.clone();
-        let store = state.runtime_env().object_store(&url)?;
+        let store = store_of(state.runtime_env(), &url, &sink.original_url)?;
         let target = Target::check(&store, &sink, self.mode).await?;
 
         let tuned: Arc<dyn FileFormat> = match self.inner.downcast_ref::<ParquetFormat>() {
