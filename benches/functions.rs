@@ -147,7 +147,12 @@ fn main() {
     let rescaled = engine("SELECT array_scale(array_normalize(x), 2.0) FROM t");
     bench.compare("emb_rescale", ROWS, "SELECT emb_rescale(x, 2.0) FROM t", &rescaled);
     bench.compare("emb_center", ROWS, "SELECT emb_center(x, y) FROM t", &engine("SELECT array_subtract(x, y) FROM t"));
-    bench.compare("emb_cosine", ROWS, "SELECT emb_cosine(x, y) FROM t", &engine("SELECT 1 - cosine_distance(x, y) FROM t"));
+    bench.compare(
+        "emb_cosine",
+        ROWS,
+        "SELECT emb_cosine(x, y) FROM t",
+        &engine("SELECT 1 - cosine_distance(x, y) FROM t"),
+    );
     let sum = Baseline::Plain(Box::new(|| {
         let mut sum = vec![0.0f64; SOURCE];
         for row in bench.x.chunks_exact(SOURCE) {

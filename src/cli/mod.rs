@@ -9,13 +9,16 @@ use tokio::runtime::Runtime;
 
 use crate::session;
 
+mod describe;
+mod fit;
 mod print;
 mod run;
 mod sql;
+mod translate;
 
 /// Translates lakes of embeddings: turns one encoder's vectors into another's, and says how good that is.
 #[derive(Parser)]
-#[command(name = "babelake", version, after_help = EXAMPLES)]
+#[command(name = "babelake", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -23,24 +26,31 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Run(run::Args),
+    Fit(fit::Args),
+    Translate(translate::Args),
+    Describe(describe::Args),
     Sql(sql::Args),
+    Run(run::Args),
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  babelake fit --source fr.parquet --target en.parquet --key id -o fr_en.parquet
+  babelake translate fr/ --to fr_as_en/ --translator fr_en.parquet
+  babelake describe fr_en.parquet                       what it is, and how good
+  babelake sql -c \"SELECT count(*) FROM 'fr_as_en/'\"   files and folders are tables; without -c type SQL
   babelake run pipelines/translate.sql                  a pipeline with its own defaults
-  babelake run pipelines/translate.sql --set lake=/data/lake --report run.json
-  babelake sql                                          type SQL, \\? helps
-  babelake sql -c \"SELECT count(*) FROM 'lake/fr/'\"     files and folders are tables
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 and 143 stopped by a signal.";
 
 /// Reads the arguments, runs the command, says what went wrong on stderr.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(args) => run::run(args),
+        Command::Fit(args) => fit::run(&args),
+        Command::Translate(args) => translate::run(&args),
+        Command::Describe(args) => describe::run(&args),
         Command::Sql(args) => sql::run(args),
+        Command::Run(args) => run::run(args),
     };
     result.unwrap_or_else(|error| {
         report_error(&error);

@@ -181,6 +181,13 @@ impl Keys {
         keyed::draw(purpose, seed, &self.canonical(i))
     }
 
+    /// The indexes of all keys in the order drawn for `purpose` and `seed`.
+    pub fn drawn(&self, purpose: &str, seed: u64) -> Vec<usize> {
+        let mut order: Vec<(Draw, usize)> = (0..self.len()).map(|i| (self.draw(purpose, seed, i), i)).collect();
+        order.sort_unstable();
+        order.into_iter().map(|(_, i)| i).collect()
+    }
+
     /// Key `i` as a person reads it.
     pub fn display(&self, i: usize) -> String {
         match self {

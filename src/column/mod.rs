@@ -4,6 +4,7 @@
 //! repeats a scalar per row in places, and a view is then repeated, not its numbers. Widths are in the types.
 
 pub mod decoder;
+pub mod describe;
 pub mod embedding;
 pub mod keys;
 pub mod settings;
@@ -12,6 +13,7 @@ pub mod stored;
 pub mod translator;
 
 pub use decoder::Decoder;
+pub use describe::describe;
 pub use embedding::{Embeddings, Flaw, Width};
 pub use keys::{KeyKind, Keys};
 pub use settings::{Method, MethodOptions};

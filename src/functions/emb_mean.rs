@@ -93,7 +93,11 @@ impl Accumulator for Mean {
             let part = |i: usize| states[i].as_list::<i32>().value(row);
             let (sum, compensation) = (part(0), part(1));
             if self.sum.width().is_some_and(|width| width != sum.len()) {
-                return exec_err!("emb_mean: rows of {} and of {} numbers in one group", sum.len(), self.sum.width().unwrap_or(0));
+                return exec_err!(
+                    "emb_mean: rows of {} and of {} numbers in one group",
+                    sum.len(),
+                    self.sum.width().unwrap_or(0)
+                );
             }
             let floats = |array: &ArrayRef| array.as_primitive::<Float64Type>().values().clone();
             self.sum.merge(&floats(&sum), &floats(&compensation), counts.value(row));

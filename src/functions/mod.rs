@@ -18,7 +18,7 @@ pub mod emb_center;
 pub mod emb_cosine;
 pub mod emb_decode;
 pub mod emb_decoder;
-//pub mod emb_describe;
+pub mod emb_describe;
 pub mod emb_fit;
 pub mod emb_mean;
 pub mod emb_norm;
@@ -46,7 +46,7 @@ pub fn scalars() -> Vec<ScalarUDF> {
         udf(emb_cosine::EmbCosine),
         udf(emb_decode::EmbDecode::default()),
         udf(emb_decoder::EmbDecoder::default()),
-        //        udf(emb_describe::EmbDescribe),
+        udf(emb_describe::EmbDescribe),
         udf(emb_norm::EmbNorm),
         udf(emb_normalize::EmbNormalize),
         udf(emb_prune::EmbPrune::default()),

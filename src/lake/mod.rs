@@ -1,1 +1,19 @@
-//! The batch job: files in, the same files out.
+//! The batch jobs over files: fitting a translator from two tables, translating a lake, describing a file.
+//!
+//! Files are reached through an object store, read by plain threads in windows (never a whole column chunk), and written so
+//! that an output appears whole or not at all. Functions that read or write block on the store's runtime: call them from
+//! plain threads, never from inside the runtime.
+
+pub mod describe;
+pub mod file;
+pub mod fit;
+pub mod lineage;
+pub mod output;
+pub mod place;
+pub mod quality;
+pub mod stored;
+pub mod table;
+pub mod translate;
+pub mod window;
+
+pub use place::{Place, Source};

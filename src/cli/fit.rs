@@ -1,0 +1,176 @@
+//! `babelake fit`: a translator from two tables that hold some of the same rows.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use serde_json::Value;
+
+use crate::column::describe::{measured, quality_table};
+use crate::column::{Method, MethodOptions};
+use crate::lake::Place;
+use crate::lake::fit::{DEFAULT_ANCHORS, Fit, HoldOut, MAX_ANCHORS, Request, fit, store};
+
+/// Fit a translator from two tables that hold some of the same rows, and measure it
+///
+/// Rows of both tables that have the same key are pairs. A part of the pairs is held out, a translator is fitted on others,
+/// and the table on stdout says how near the held-out rows come to the target encoder's own vectors. The translator stored
+/// is then fitted on all pairs.
+///
+/// Read the table against its last rows: `mean-only` answers with the mean for every row, `do-nothing` leaves rows as they
+/// are. Centred cosine and P@1 tell methods apart; plain cosine flatters.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  babelake fit --source fr.parquet --target en.parquet --key id -o fr_en.parquet
+  babelake fit --source old/ --target new/ --key doc,chunk --group doc -o old_new.parquet
+      a key of two columns; whole documents are held out, so that no chunk's neighbour is an anchor
+  babelake fit --source a.parquet --target b.parquet --key id -o a_b.parquet \\
+      --where \"split = 'train'\" --anchors 768 --eval-where \"split = 'test'\"
+
+The conditions and --group are over the columns of --source. Rows of --eval-where are asked for whether or not --where
+selects them; the translator stored is fitted on the rows of --where (on all pairs where it is absent).")]
+pub struct Args {
+    /// Table of the encoder to translate from: a Parquet file, or a folder of them
+    #[arg(long)]
+    source: String,
+    /// Table of the encoder to translate to
+    #[arg(long)]
+    target: String,
+    /// Column that names a row in both tables; several, separated by commas, name it together
+    #[arg(long, value_delimiter = ',', required = true)]
+    key: Vec<String>,
+    /// File to store the translator in
+    #[arg(short, long)]
+    output: String,
+    /// Replace the output if it exists
+    #[arg(long)]
+    overwrite: bool,
+
+    /// How to fit: parseval (orthonormal frames of each space) or irp (inverse relative projection, the paper) [default: parseval]
+    #[arg(long)]
+    method: Option<String>,
+    /// irp: number of pruned subspaces that are averaged [default: 8]
+    #[arg(long)]
+    omega: Option<i64>,
+    /// irp: smallest distance between kept anchors, in [0, 1) [default: 0.7]
+    #[arg(long)]
+    delta: Option<f64>,
+    /// Singular values up to this share of the largest are dropped [default: 1e-6]
+    #[arg(long)]
+    rcond: Option<f64>,
+    /// A named set of settings that never changes: paper (irp, omega 8, delta 0.7)
+    #[arg(long)]
+    preset: Option<String>,
+    /// Draws anchors, held-out rows, the pool and the subspaces of irp
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+
+    /// Embedding column of --source [default: embedding, embeddings, vector, emb, or the only list of floats]
+    #[arg(long, value_name = "COLUMN")]
+    source_column: Option<String>,
+    /// Embedding column of --target [default: as for --source]
+    #[arg(long, value_name = "COLUMN")]
+    target_column: Option<String>,
+    /// SQL over the columns of --source: the rows that may be anchors
+    #[arg(long = "where", value_name = "SQL")]
+    anchors_where: Option<String>,
+    /// Anchors at most, drawn by key [default: all pairs, up to 4096; at most 20000]
+    #[arg(long, value_name = "N")]
+    anchors: Option<usize>,
+    /// Hold out whole groups: rows of --source with one value in this column stay together
+    #[arg(long, value_name = "COLUMN", conflicts_with = "eval_where")]
+    group: Option<String>,
+    /// SQL over the columns of --source: the rows held out to measure
+    #[arg(long, value_name = "SQL")]
+    eval_where: Option<String>,
+    /// Name of the source encoder, stored with the translator [default: the file's or folder's name]
+    #[arg(long, value_name = "NAME")]
+    source_name: Option<String>,
+    /// Name of the target encoder
+    #[arg(long, value_name = "NAME")]
+    target_name: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let runtime = super::runtime()?;
+    let place = |text: &str| Place::new(text, runtime.handle());
+    let (source, target, output) = (place(&args.source)?, place(&args.target)?, place(&args.output)?);
+    for input in [&source, &target] {
+        if output.is_within(input) {
+            bail!("{}: is an input of this fit: name another output", output.shown());
+        }
+    }
+    output.check_writable(args.overwrite)?;
+
+    let request = Request {
+        source_name: args.source_name.clone().unwrap_or_else(|| source.stem().to_owned()),
+        target_name: args.target_name.clone().unwrap_or_else(|| target.stem().to_owned()),
+        source,
+        target,
+        key: args.key.clone(),
+        source_column: args.source_column.clone(),
+        target_column: args.target_column.clone(),
+        anchors_where: args.anchors_where.clone(),
+        anchors: args.anchors,
+        hold_out: match (&args.group, &args.eval_where) {
+            (Some(column), _) => HoldOut::Groups(column.clone()),
+            (None, Some(sql)) => HoldOut::Where(sql.clone()),
+            (None, None) => HoldOut::Keys,
+        },
+        method: method(args)?,
+        seed: args.seed,
+    };
+    let fitted = fit(&request)?;
+    store(&fitted.translator, &output, args.overwrite)?;
+    report(&fitted, args, &request);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The method of the options. The seed is irp's too; parseval has none.
+fn method(args: &Args) -> anyhow::Result<Method> {
+    let pruned = args.preset.is_some() || args.method.as_deref() == Some("irp");
+    let options = MethodOptions {
+        preset: args.preset.clone(),
+        method: args.method.clone(),
+        omega: args.omega,
+        delta: args.delta,
+        seed: if pruned { Some(i64::try_from(args.seed)?) } else { None },
+        rcond: args.rcond,
+    };
+    Ok(Method::new(&options, "parseval")?)
+}
+
+fn report(fitted: &Fit, args: &Args, request: &Request) {
+    let translator = &fitted.translator;
+    let count = |name: &str| fitted.found[name].as_u64().unwrap_or(0);
+    println!(
+        "{} ({}) -> {} ({}), method {}",
+        request.source_name, translator.source_width, request.target_name, translator.target_width, translator.method
+    );
+    println!(
+        "pairs: {} ({} with a NULL embedding); without twin: {} source rows, {} target rows",
+        count("pairs"),
+        count("pairs_with_a_null_embedding"),
+        count("source_rows_without_twin"),
+        count("target_rows_without_twin")
+    );
+    let (anchors, candidates) = (count("anchors"), count("pairs_that_may_be_anchors"));
+    match args.anchors {
+        Some(_) => println!("anchors: {anchors} of {candidates}"),
+        None if candidates > DEFAULT_ANCHORS as u64 => println!(
+            "anchors: {anchors} of {candidates} (the default cap is {DEFAULT_ANCHORS}; --anchors N takes up to {MAX_ANCHORS})"
+        ),
+        None => println!("anchors: {anchors}"),
+    }
+    if let Some((quality, table)) = fitted.quality.as_ref().and_then(with_table) {
+        println!("measured: {}\n\n{table}\n", measured(quality));
+    }
+    println!("{}: translator {}", args.output, &translator.digest.get(..16).unwrap_or_default());
+    for caution in &fitted.cautions {
+        eprintln!("caution: {caution}");
+    }
+}
+
+fn with_table(quality: &Value) -> Option<(&Value, String)> {
+    Some((quality, quality_table(quality)?))
+}

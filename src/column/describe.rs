@@ -1,0 +1,183 @@
+//! Spaces, decoders and translators as a person reads them: lines `name: value`.
+
+use std::fmt::{Display, Write};
+
+use arrow::array::StructArray;
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
+
+use super::settings::{Method, MethodOptions};
+use super::stored::{Kind, Stored};
+use super::{Decoder, Space, Translator};
+use crate::{Error, Result};
+
+/// What row `row` of a column of stored values is: lines `name: value`, the numbers' digest checked. `NULL` where it is NULL.
+pub fn describe(kind: Kind, array: &StructArray, row: usize) -> Result<String> {
+    let Some(stored) = Stored::new(kind, array, row)? else { return Ok("NULL".to_owned()) };
+    let mut lines = Lines::default();
+    lines.add("kind", kind.name());
+    let null = || Error::Invalid(format!("the {} is NULL", kind.name()));
+    match kind {
+        Kind::Space => space(&Space::read(array, row)?.ok_or_else(null)?, &mut lines),
+        Kind::Decoder => decoder(&Decoder::read(array, row)?.ok_or_else(null)?, &mut lines),
+        Kind::Translator => translator(&Translator::read(array, row)?.ok_or_else(null)?, &mut lines),
+    }
+    lines.add("format", stored.integer("format")?);
+    lines.add("written by", format!("babelake {}", stored.text("tool_version")?));
+    Ok(lines.0)
+}
+
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, name: &str, value: impl Display) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{name}: {value}");
+    }
+}
+
+fn space(space: &Space, lines: &mut Lines) {
+    let anchors = &space.anchors;
+    lines.add("encoder", name(&anchors.encoder));
+    lines.add("width", anchors.width);
+    lines.add("anchors", anchors.keys.len());
+    lines.add("keys", format!("{} ({})", anchors.keys.kind(), anchors.keys.digest()));
+    lines.add("frame", space.frame_name());
+    lines.add("rank", space.rank);
+    lines.add("mean centred norm", number(anchors.scale));
+    lines.add("unit vectors", yes(anchors.unit_vectors));
+    diagnostics(&space.diagnostics, &["anchors", "rank"], lines);
+    lines.add("digest", &space.digest);
+}
+
+fn decoder(decoder: &Decoder, lines: &mut Lines) {
+    lines.add("encoder", name(&decoder.encoder));
+    lines.add("width", decoder.width);
+    lines.add("anchors", decoder.anchors());
+    method(&decoder.method, &decoder.settings, lines);
+    lines.add("unit output", yes(decoder.unit_output));
+    diagnostics(&decoder.diagnostics, &["anchors"], lines);
+    lines.add("keys digest", &decoder.keys_digest);
+    lines.add("digest", &decoder.digest);
+}
+
+fn translator(translator: &Translator, lines: &mut Lines) {
+    let (from, to) = (name(&translator.source_encoder), name(&translator.target_encoder));
+    lines.add("direction", format!("{from} -> {to}"));
+    lines.add("widths", format!("{} -> {}", translator.source_width, translator.target_width));
+    method(&translator.method, &translator.settings, lines);
+    lines.add("scale", number(translator.scale));
+    lines.add("unit output", yes(translator.unit_output));
+    diagnostics(&translator.diagnostics, &[], lines);
+    lines.add("keys digest", &translator.keys_digest);
+    lines.add("digest", &translator.digest);
+}
+
+fn name(encoder: &str) -> &str {
+    if encoder.is_empty() { "(unnamed)" } else { encoder }
+}
+
+fn yes(flag: bool) -> &'static str {
+    if flag { "yes" } else { "no" }
+}
+
+fn number(x: f64) -> String {
+    let rounded = format!("{x:.4e}");
+    if (1e-3..1e6).contains(&x.abs()) || x == 0.0 { format!("{x:.4}") } else { rounded }
+}
+
+fn method(method: &str, settings: &str, lines: &mut Lines) {
+    lines.add("method", method);
+    let options = MethodOptions { method: Some(method.to_owned()), ..MethodOptions::default() };
+    // A method of a newer version has a name and settings all the same.
+    if let Ok(known) = Method::new(&options, method) {
+        lines.add("method source", known.source());
+    }
+    lines.add("settings", settings);
+}
+
+/// The diagnostics, one line each; `known` ones were said already.
+fn diagnostics(json: &str, known: &[&str], lines: &mut Lines) {
+    let Ok(Value::Object(entries)) = serde_json::from_str(json) else { return };
+    for (key, value) in entries.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
+        let title = key.replace('_', " ");
+        match (key.as_str(), value) {
+            ("quality", quality) => {
+                if let Some(table) = quality_table(quality) {
+                    lines.add(&title, format!("{}\n{table}", measured(quality)));
+                }
+            }
+            ("members", Value::Array(members)) if members.is_empty() => {}
+            ("members", Value::Array(members)) => lines.add("subspaces", self::members(members)),
+            (_, Value::Object(inner)) => {
+                let parts: Vec<String> =
+                    inner.iter().map(|(key, value)| format!("{} {}", key.replace('_', " "), plain(value))).collect();
+                lines.add(&title, parts.join(", "));
+            }
+            (_, value) => lines.add(&title, plain(value)),
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(x) if x.is_f64() => x.as_f64().map(number).unwrap_or_default(),
+        other => other.to_string(),
+    }
+}
+
+/// An ensemble in one line: how many subspaces, and the range of anchors kept and of condition numbers.
+fn members(members: &[Value]) -> String {
+    let range = |key: &str| {
+        let values = members.iter().filter_map(|member| member.get(key)?.as_f64());
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+        if low == high { plain(&low.into()) } else { format!("{} to {}", plain(&low.into()), plain(&high.into())) }
+    };
+    let whole = |text: String| text.replace(".0000", "");
+    format!(
+        "{}, anchors kept {}, condition number {}",
+        members.len(),
+        whole(range("anchors")),
+        range("condition_number")
+    )
+}
+
+/// How a quality table was measured, in one line.
+pub fn measured(quality: &Value) -> String {
+    let count = |key: &str| quality.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let held_out = quality.get("held_out").and_then(Value::as_str).unwrap_or("");
+    format!(
+        "{} held-out rows ({held_out}) against a pool of {}, fitted on {} other pairs",
+        count("queries"),
+        count("pool"),
+        count("anchors")
+    )
+}
+
+/// The quality table in a translator's diagnostics as text; `None` where it is none.
+///
+/// Expected: `{"pool": n, "rows": [{"name", "cosine", "centred_cosine", "p_at_1", "mrr"}, ...]}`, a measure that does not
+/// apply is null.
+pub fn quality_table(quality: &Value) -> Option<String> {
+    let rows = quality.get("rows")?.as_array()?;
+    let pool = quality.get("pool")?.as_u64()?;
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    table.set_header(["", "cosine", "centred cosine", "P@1", "MRR", "pool"]);
+    for row in rows {
+        let measure = |key: &str| match row.get(key).and_then(Value::as_f64) {
+            Some(x) => format!("{x:.3}"),
+            None => "n/a".to_owned(),
+        };
+        let title = row.get("name").and_then(Value::as_str).unwrap_or("").to_owned();
+        let measures = ["cosine", "centred_cosine", "p_at_1", "mrr"].map(measure);
+        let [cosine, centred, p_at_1, mrr] = measures;
+        table.add_row([title, cosine, centred, p_at_1, mrr, pool.to_string()]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    Some(table.to_string())
+}

@@ -1,0 +1,338 @@
+//! Fitting a translator from two tables that hold some of the same rows, and measuring it on rows held out.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::quality::{Trial, measure};
+use super::table::{At, Condition, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
+use super::{Place, stored};
+use crate::column::{Method, Translator};
+use crate::kernel::Rows;
+use crate::kernel::keyed::{Draw, draw};
+use crate::{Error, Result, session};
+
+/// Anchors taken where nobody says how many.
+pub const DEFAULT_ANCHORS: usize = 4096;
+/// Anchors at most: a fit holds them in memory, twice.
+pub const MAX_ANCHORS: usize = 20_000;
+/// Held-out rows measured at most.
+const MAX_QUERIES: usize = 10_000;
+/// Target rows searched at most.
+const POOL: usize = 10_000;
+/// From this many pairs on, at least [`FEWEST_HELD_OUT`] are held out.
+const ENOUGH_PAIRS: usize = 400;
+/// See [`ENOUGH_PAIRS`].
+const FEWEST_HELD_OUT: usize = 200;
+/// Below that, P@1 and MRR look better than they are.
+const SMALL_POOL: usize = 1000;
+
+/// What to fit.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The table of the encoder to translate from.
+    pub source: Place,
+    /// The table of the encoder to translate to.
+    pub target: Place,
+    /// The column, or the columns, that name a row in both.
+    pub key: Vec<String>,
+    /// The source's embedding column; found where absent.
+    pub source_column: Option<String>,
+    /// The target's embedding column; found where absent.
+    pub target_column: Option<String>,
+    /// The source encoder's name; may be empty.
+    pub source_name: String,
+    /// The target encoder's name; may be empty.
+    pub target_name: String,
+    /// SQL over the source's columns: the rows that may be anchors.
+    pub anchors_where: Option<String>,
+    /// How many anchors at most; [`DEFAULT_ANCHORS`] where absent.
+    pub anchors: Option<usize>,
+    /// What is held out to measure.
+    pub hold_out: HoldOut,
+    /// The method.
+    pub method: Method,
+    /// Draws anchors, held-out rows and the pool.
+    pub seed: u64,
+}
+
+/// Which pairs are held out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HoldOut {
+    /// A fifth of the pairs, drawn by key; at least 200 where there are 400.
+    Keys,
+    /// The same, but whole groups of this column of the source, drawn by their value.
+    Groups(String),
+    /// The source rows that this SQL selects, whether or not they may be anchors.
+    Where(String),
+}
+
+/// A translator and how it came about.
+#[derive(Debug)]
+pub struct Fit {
+    /// Fitted on all pairs that may be anchors, up to the number of anchors; its diagnostics tell the rest.
+    pub translator: Translator,
+    /// What was found in the tables, as in the diagnostics under `fit`.
+    pub found: Value,
+    /// How it does on held-out rows, as in the diagnostics under `quality`; `None` where nothing could be held out.
+    pub quality: Option<Value>,
+    /// What a person should know before using it.
+    pub cautions: Vec<String>,
+}
+
+/// Fits. Depends on keys, vectors, settings and the seed alone, not on the order of rows or their files.
+///
+/// Pairs are source and target rows of the same key. Held-out pairs are measured with a translator fitted without them; the
+/// translator given back is fitted on all of them (held-out rows that a condition names are anchors too where
+/// `anchors_where` selects them, or is absent).
+pub fn fit(request: &Request) -> Result<Fit> {
+    let cap = request.anchors.unwrap_or(DEFAULT_ANCHORS);
+    if !(2..=MAX_ANCHORS).contains(&cap) {
+        return Err(Error::Invalid(format!("{cap} anchors are asked for: from 2 to {MAX_ANCHORS} can be had")));
+    }
+    let (source, target) = (Table::open(&request.source)?, Table::open(&request.target)?);
+    let source_vectors = source.vectors(request.source_column.as_deref())?;
+    let target_vectors = target.vectors(request.target_column.as_deref())?;
+    let session = session::context(&session::Settings::default())?;
+    let condition = |option, sql| Condition { option, sql, session: &session };
+    let (evaluate, group) = match &request.hold_out {
+        HoldOut::Keys => (None, None),
+        HoldOut::Groups(column) => (None, Some(column.as_str())),
+        HoldOut::Where(sql) => (Some(condition("--eval-where", sql.as_str())), None),
+    };
+    let anchors = request.anchors_where.as_deref().map(|sql| condition("--where", sql));
+    let conditions = Conditions { anchors, evaluate, group };
+    let pairs = pairs(&source, &target, &request.key, &conditions, PoolDraw { size: POOL, seed: request.seed })?;
+
+    let mut gathered = Gathered::new(&pairs, &source_vectors, &target_vectors);
+    let by_draw = pairs.keys.drawn("anchors", request.seed);
+    let held_out = hold_out(&pairs, request);
+    let mut cautions = Vec::new();
+
+    let quality = match &held_out {
+        Some(held) => {
+            let rest = by_draw.iter().copied().filter(|&pair| pairs.anchor[pair] && !held.pairs[pair]);
+            let anchors = gathered.first(rest, cap)?;
+            let queries = gathered.first(held.drawn.iter().copied(), MAX_QUERIES)?;
+            if anchors.len() < 2 || queries.is_empty() {
+                None
+            } else {
+                let measured = request.fit_on(&gathered, &anchors)?;
+                let pool = gathered.pool(&queries)?;
+                let native = gathered.rows(&queries, Side::Target);
+                let asked = gathered.rows(&queries, Side::Source);
+                let trial = Trial {
+                    queries: Rows::new(&asked, source_vectors.width()),
+                    natives: Rows::new(&native, target_vectors.width()),
+                    pool: Rows::new(&pool, target_vectors.width()),
+                };
+                Some(json!({
+                    "queries": queries.len(),
+                    "pool": trial.pool.len(),
+                    "anchors": anchors.len(),
+                    "held_out": held.by,
+                    "rows": measure(&measured, &trial)?,
+                }))
+            }
+        }
+        None => None,
+    };
+
+    let anchors = gathered.first(by_draw.iter().copied().filter(|&pair| pairs.anchor[pair]), cap)?;
+    if anchors.len() < 2 {
+        return Err(Error::Invalid(format!(
+            "{} of {} pairs can be an anchor: at least two are needed, and a few hundred to translate well",
+            anchors.len(),
+            pairs.len()
+        )));
+    }
+    let mut translator = request.fit_on(&gathered, &anchors)?;
+
+    let candidates = pairs.anchor.iter().filter(|anchor| **anchor).count();
+    let found = json!({
+        "pairs": pairs.len(),
+        "pairs_that_may_be_anchors": candidates,
+        "anchors": anchors.len(),
+        "pairs_with_a_null_embedding": gathered.nulls(),
+        "source_rows_without_twin": pairs.source_without_twin,
+        "target_rows_without_twin": pairs.target_without_twin,
+        "key": request.key.join(","),
+        "seed": request.seed,
+    });
+    let mut diagnostics: Value = serde_json::from_str(&translator.diagnostics).unwrap_or_default();
+    diagnostics["fit"] = found.clone();
+    if let Some(sql) = &request.anchors_where {
+        diagnostics["fit"]["where"] = sql.as_str().into();
+    }
+    if let Some(quality) = &quality {
+        diagnostics["quality"] = quality.clone();
+    }
+    translator.diagnostics = diagnostics.to_string();
+
+    let dimensions = source_vectors.width().max(target_vectors.width());
+    if anchors.len() < dimensions {
+        cautions.push(format!(
+            "there are fewer anchors ({}) than dimensions ({dimensions}): directions that the anchors do not span are lost; \
+             embed more rows with both encoders",
+            anchors.len()
+        ));
+    }
+    match quality.as_ref().and_then(|quality| quality["pool"].as_u64()) {
+        None => cautions.push(format!(
+            "nothing could be measured: of {} pairs none could be held out; how good this translator is, is not known",
+            pairs.len()
+        )),
+        Some(pool) if pool < SMALL_POOL as u64 => cautions.push(format!(
+            "the pool has only {pool} rows: P@1 and MRR fall as a pool grows, so expect less in a real lake"
+        )),
+        Some(_) => {}
+    }
+    Ok(Fit { translator, found, quality, cautions })
+}
+
+/// Stores a translator; see [`Place::check_writable`] for what is not replaced.
+pub fn store(translator: &Translator, place: &Place, overwrite: bool) -> Result<()> {
+    place.check_writable(overwrite)?;
+    stored::write_translator(translator, place)
+}
+
+impl Request {
+    fn fit_on(&self, gathered: &Gathered<'_>, anchors: &[usize]) -> Result<Translator> {
+        let (source, target) = (gathered.rows(anchors, Side::Source), gathered.rows(anchors, Side::Target));
+        Translator::fit_rows(
+            &gathered.pairs.keys.select(anchors),
+            Rows::new(&source, gathered.source.width()),
+            Rows::new(&target, gathered.target.width()),
+            (&self.source_name, &self.target_name),
+            &self.method,
+        )
+    }
+}
+
+/// Pairs that are not anchors when the quality is measured.
+struct Held {
+    /// By pair.
+    pairs: Vec<bool>,
+    /// The same in the order drawn.
+    drawn: Vec<usize>,
+    /// How they were chosen, for people.
+    by: String,
+}
+
+/// Which pairs to hold out; `None` where no split leaves two anchors and one row to ask for.
+fn hold_out(pairs: &Pairs, request: &Request) -> Option<Held> {
+    let seed = request.seed;
+    let drawn = pairs.keys.drawn("hold-out", seed);
+    let candidates: Vec<usize> = drawn.iter().copied().filter(|&pair| pairs.anchor[pair]).collect();
+    let fifth = candidates.len() / 5;
+    let wanted = if candidates.len() >= ENOUGH_PAIRS { fifth.max(FEWEST_HELD_OUT) } else { fifth };
+    let mut held = vec![false; pairs.len()];
+    let by = match &request.hold_out {
+        HoldOut::Keys => {
+            candidates.iter().take(wanted).for_each(|&pair| held[pair] = true);
+            format!("a fifth, drawn by key, seed {seed}")
+        }
+        HoldOut::Groups(column) => {
+            let mut groups: BTreeMap<(Draw, &Option<Arc<str>>), Vec<usize>> = BTreeMap::new();
+            for &pair in &candidates {
+                let group = &pairs.group[pair];
+                let bytes = group.as_ref().map_or_else(|| b"n".to_vec(), |text| [b"g", text.as_bytes()].concat());
+                groups.entry((draw("hold-out", seed, &bytes), group)).or_default().push(pair);
+            }
+            let (mut count, total) = (0, groups.len());
+            let taken = groups.values().take(total.saturating_sub(1)).take_while(|members| {
+                let more = count < wanted;
+                count += members.len();
+                more
+            });
+            let taken: Vec<&Vec<usize>> = taken.collect();
+            taken.iter().flat_map(|members| members.iter()).for_each(|&pair| held[pair] = true);
+            format!("{} of {total} groups of `{column}`, seed {seed}", taken.len())
+        }
+        HoldOut::Where(sql) => {
+            held.copy_from_slice(&pairs.evaluate);
+            format!("--eval-where {sql}")
+        }
+    };
+    let drawn: Vec<usize> = drawn.into_iter().filter(|&pair| held[pair]).collect();
+    (!drawn.is_empty()).then_some(Held { pairs: held, drawn, by })
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Source,
+    Target,
+}
+
+/// A pair's vectors as far as they were read.
+#[derive(Clone)]
+enum Seen {
+    Unread,
+    Null,
+    Both(Box<[f32]>, Box<[f32]>),
+}
+
+/// The vectors of pairs, read as they are needed.
+struct Gathered<'a> {
+    pairs: &'a Pairs,
+    source: &'a Vectors<'a>,
+    target: &'a Vectors<'a>,
+    seen: Vec<Seen>,
+}
+
+impl<'a> Gathered<'a> {
+    fn new(pairs: &'a Pairs, source: &'a Vectors<'a>, target: &'a Vectors<'a>) -> Self {
+        Self { pairs, source, target, seen: vec![Seen::Unread; pairs.len()] }
+    }
+
+    /// The first `count` pairs in this order that have both vectors; reads them.
+    fn first(&mut self, order: impl Iterator<Item = usize>, count: usize) -> Result<Vec<usize>> {
+        let order: Vec<usize> = order.collect();
+        loop {
+            let usable = order.iter().copied().filter(|&pair| !matches!(self.seen[pair], Seen::Null));
+            let chosen: Vec<usize> = usable.take(count).collect();
+            let unread: Vec<usize> =
+                chosen.iter().copied().filter(|&pair| matches!(self.seen[pair], Seen::Unread)).collect();
+            if unread.is_empty() {
+                return Ok(chosen);
+            }
+            let at = |rows: &[At]| -> Vec<At> { unread.iter().map(|&pair| rows[pair]).collect() };
+            let source = self.source.read(&at(&self.pairs.source))?;
+            let target = self.target.read(&at(&self.pairs.target))?;
+            for ((&pair, source), target) in unread.iter().zip(source).zip(target) {
+                self.seen[pair] = match (source, target) {
+                    (Some(source), Some(target)) => Seen::Both(source, target),
+                    _ => Seen::Null,
+                };
+            }
+        }
+    }
+
+    /// Pairs known to have a NULL embedding on a side.
+    fn nulls(&self) -> usize {
+        self.seen.iter().filter(|seen| matches!(seen, Seen::Null)).count()
+    }
+
+    /// The vectors of pairs that [`Gathered::first`] gave, row-major.
+    fn rows(&self, pairs: &[usize], side: Side) -> Vec<f32> {
+        let vectors = pairs.iter().filter_map(|&pair| match (&self.seen[pair], side) {
+            (Seen::Both(source, _), Side::Source) => Some(source),
+            (Seen::Both(_, target), Side::Target) => Some(target),
+            _ => None,
+        });
+        vectors.flat_map(|vector| vector.iter().copied()).collect()
+    }
+
+    /// The target's vectors to search: those of the queries first, then others as drawn, up to [`POOL`] in all.
+    fn pool(&self, queries: &[usize]) -> Result<Vec<f32>> {
+        let own: HashSet<At> = queries.iter().map(|&pair| self.pairs.target[pair]).collect();
+        let others = self.pairs.pool.iter().copied().filter(|at| !own.contains(at));
+        let others: Vec<At> = others.take(POOL.saturating_sub(queries.len())).collect();
+        let mut pool = self.rows(queries, Side::Target);
+        for vector in self.target.read(&others)?.into_iter().flatten() {
+            pool.extend_from_slice(&vector);
+        }
+        Ok(pool)
+    }
+}

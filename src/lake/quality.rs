@@ -1,0 +1,55 @@
+//! How good a translator is on rows it has not seen, beside the two dumb answers.
+
+use serde_json::{Value, json};
+
+use crate::column::Translator;
+use crate::kernel::Rows;
+use crate::kernel::block::Scratch;
+use crate::kernel::quality::similarity;
+use crate::kernel::retrieval::retrieval;
+use crate::{Error, Result};
+
+/// Held-out rows, and what they are searched in.
+#[derive(Debug)]
+pub struct Trial<'a> {
+    /// The source's vectors of the held-out rows.
+    pub queries: Rows<'a>,
+    /// The target's vectors of the same rows.
+    pub natives: Rows<'a>,
+    /// The target's vectors that are searched; the first ones are `natives`.
+    pub pool: Rows<'a>,
+}
+
+/// Measures a translator, *mean-only* (every row becomes the target mean) and *do-nothing* (rows stay as they are; no
+/// measure where the widths differ): one JSON object a row with `name`, `cosine`, `centred_cosine`, `p_at_1`, `mrr`.
+///
+/// Cosines are to the target's own vectors, centred ones after the target anchors' mean is taken from both. Retrieval is by
+/// plain cosine, ties count against.
+pub fn measure(translator: &Translator, trial: &Trial<'_>) -> Result<Vec<Value>> {
+    let (queries, width) = (trial.queries, translator.target_width);
+    let mut translated = vec![0.0; queries.len() * width];
+    translator
+        .translation()
+        .apply(queries.len(), |i| Some(queries.row(i)), &mut Scratch::default(), &mut translated)
+        .map_err(|flaw| Error::Invalid(format!("held-out row {} has an item that is NaN or infinite", flaw.row)))?;
+    let mean = translator.target_mean.repeat(queries.len());
+    let same_width = translator.source_width == width;
+    Ok(vec![
+        row(&translator.method, Some(Rows::new(&translated, width)), trial, &translator.target_mean),
+        row("mean-only", Some(Rows::new(&mean, width)), trial, &translator.target_mean),
+        row("do-nothing", same_width.then_some(queries), trial, &translator.target_mean),
+    ])
+}
+
+fn row(name: &str, answers: Option<Rows<'_>>, trial: &Trial<'_>, mean: &[f32]) -> Value {
+    let own: Vec<usize> = (0..trial.natives.len()).collect();
+    let similar = answers.and_then(|answers| similarity(answers, trial.natives, mean));
+    let found = answers.and_then(|answers| retrieval(answers, trial.pool, &own));
+    json!({
+        "name": name,
+        "cosine": similar.map(|similar| similar.cosine),
+        "centred_cosine": similar.map(|similar| similar.centred_cosine),
+        "p_at_1": found.map(|found| found.p_at_1),
+        "mrr": found.map(|found| found.mrr),
+    })
+}

@@ -1,0 +1,645 @@
+//! Two tables with keys: which rows belong together, and then the vectors of the rows wanted.
+//!
+//! Keys are read first, without touching a vector; the vectors are read for the rows that a fit needs.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, Schema};
+use datafusion::common::DFSchema;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::prelude::SessionContext;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use serde_json::Value;
+
+use super::Place;
+use super::file::{File, VectorColumn};
+use crate::column::keys::KeyFlaw;
+use crate::column::{Embeddings, KeyKind, Keys};
+use crate::kernel::keyed::Draw;
+use crate::{Error, Result};
+
+/// Rows read at a time where no vectors are read.
+const KEY_BATCH_ROWS: usize = 8192;
+
+/// A row: its file, and its row in that file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct At {
+    file: u32,
+    row: u64,
+}
+
+/// A table: one Parquet file, or the files of a folder.
+#[derive(Debug)]
+pub struct Table {
+    files: Vec<File>,
+    shown: String,
+}
+
+/// Conditions and groups over a table's columns.
+#[derive(Default)]
+pub struct Conditions<'a> {
+    /// Rows that may be anchors, and the option that says so; all rows where absent.
+    pub anchors: Option<Condition<'a>>,
+    /// Rows that are held out.
+    pub evaluate: Option<Condition<'a>>,
+    /// A column whose values keep rows together.
+    pub group: Option<&'a str>,
+}
+
+/// A condition in SQL.
+#[derive(Clone, Copy)]
+pub struct Condition<'a> {
+    /// The option it was given by.
+    pub option: &'static str,
+    /// The text.
+    pub sql: &'a str,
+    /// What understands it.
+    pub session: &'a SessionContext,
+}
+
+/// Rows with their keys; what has no place among anchors nor held-out rows is left out.
+#[derive(Debug)]
+struct Keyed {
+    keys: Keys,
+    at: Vec<At>,
+    /// Whether the row may be an anchor.
+    anchor: Vec<bool>,
+    /// Whether the row is one that a condition holds out.
+    evaluate: Vec<bool>,
+    /// The row's group, `None` where it is NULL or nobody asked.
+    group: Vec<Option<Arc<str>>>,
+}
+
+/// Rows of two tables that have the same key, by ascending key.
+#[derive(Debug)]
+pub struct Pairs {
+    /// The keys.
+    pub keys: Keys,
+    /// The source's rows.
+    pub source: Vec<At>,
+    /// The target's rows.
+    pub target: Vec<At>,
+    /// Whether a pair may be an anchor.
+    pub anchor: Vec<bool>,
+    /// Whether a pair is one that a condition holds out.
+    pub evaluate: Vec<bool>,
+    /// The source row's group.
+    pub group: Vec<Option<Arc<str>>>,
+    /// Source rows that no target row has the key of.
+    pub source_without_twin: u64,
+    /// Target rows that no source row has the key of.
+    pub target_without_twin: u64,
+    /// Target rows drawn for a pool, by ascending draw; no more than asked for.
+    pub pool: Vec<At>,
+}
+
+/// How many target rows to draw, and by what.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolDraw {
+    /// Rows at most.
+    pub size: usize,
+    /// The seed.
+    pub seed: u64,
+}
+
+impl Table {
+    /// Opens every file of a table.
+    pub fn open(place: &Place) -> Result<Self> {
+        let files = place.find()?.files().into_iter().map(File::open).collect::<Result<Vec<_>>>()?;
+        Ok(Self { files, shown: place.shown().to_owned() })
+    }
+
+    /// As the person named it.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Rows of all files, as their footers say.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(File::rows).sum()
+    }
+
+    fn place_of(&self, at: At) -> String {
+        let file = self.files.get(at.file as usize).map_or("", |file| file.shown());
+        format!("{file} row {}", at.row)
+    }
+
+    /// The embedding column of every file, and their one width.
+    pub fn vectors(&self, named: Option<&str>) -> Result<Vectors<'_>> {
+        let mut columns = Vec::with_capacity(self.files.len());
+        let mut width: Option<(usize, &str)> = None;
+        for file in &self.files {
+            let column = file.vector_column(named)?;
+            if let Some(found) = file.width(&column)? {
+                match width {
+                    Some((first, path)) if first != found => {
+                        return Err(Error::file(
+                            file.shown(),
+                            format!(
+                                "column `{}` has vectors of {found} numbers, and {path} has {first}: a table holds vectors \
+                                 of one encoder and one width",
+                                column.name
+                            ),
+                        ));
+                    }
+                    Some(_) => {}
+                    None => width = Some((found, file.shown())),
+                }
+            }
+            columns.push(column);
+        }
+        match width {
+            Some((width, _)) => Ok(Vectors { table: self, columns, width }),
+            None => Err(Error::file(&self.shown, "every embedding is NULL: there is nothing to fit from")),
+        }
+    }
+
+    /// Reads keys and what the conditions need, and hands over the rows that count, batch by batch in the order of the files.
+    fn scan(
+        &self,
+        key: &[String],
+        conditions: &Conditions<'_>,
+        kinds: &mut Option<(Vec<KeyKind>, String)>,
+        mut each: impl FnMut(Keyed) -> Result<()>,
+    ) -> Result<()> {
+        for (number, file) in self.files.iter().enumerate() {
+            let keys = key.iter().map(|name| file.column(name)).collect::<Result<Vec<_>>>()?;
+            check_kinds(file, key, &keys, kinds)?;
+            let group = conditions.group.map(|name| file.column(name)).transpose()?;
+            let anchors = conditions.anchors.map(|condition| Compiled::parse(file, condition)).transpose()?;
+            let evaluate = conditions.evaluate.map(|condition| Compiled::parse(file, condition)).transpose()?;
+
+            let mut columns: Vec<usize> = keys.iter().copied().chain(group).collect();
+            columns.extend(anchors.iter().chain(&evaluate).flat_map(|compiled| compiled.columns.iter().copied()));
+            columns.sort_unstable();
+            columns.dedup();
+            let projected = file.schema().project(&columns)?;
+            let position = |column: usize| columns.binary_search(&column).unwrap_or(0);
+            let anchors = anchors.map(|compiled| compiled.plan(file, &projected)).transpose()?;
+            let evaluate = evaluate.map(|compiled| compiled.plan(file, &projected)).transpose()?;
+
+            let mut first = 0u64;
+            for batch in file.read(&columns, KEY_BATCH_ROWS, None)? {
+                let batch = batch.map_err(|error| file.unreadable(error))?;
+                let rows = batch.num_rows();
+                let evaluate = evaluate.as_ref().map(|condition| condition.rows(file, &batch)).transpose()?;
+                let anchor = match &anchors {
+                    Some(condition) => condition.rows(file, &batch)?,
+                    None => vec![true; rows],
+                };
+                let evaluate = evaluate.unwrap_or_else(|| vec![false; rows]);
+                let wanted: Vec<usize> = (0..rows).filter(|&row| anchor[row] || evaluate[row]).collect();
+                let parts: Vec<ArrayRef> =
+                    keys.iter().map(|&column| Arc::clone(batch.column(position(column)))).collect();
+                let group = group.map(|column| as_text(file, batch.column(position(column)))).transpose()?;
+                let keyed = Keyed {
+                    keys: read_keys(file, key, &parts, first, &wanted)?,
+                    at: wanted
+                        .iter()
+                        .map(|&row| At { file: u32::try_from(number).unwrap_or(u32::MAX), row: first + row as u64 })
+                        .collect(),
+                    anchor: wanted.iter().map(|&row| anchor[row]).collect(),
+                    evaluate: wanted.iter().map(|&row| evaluate[row]).collect(),
+                    group: wanted
+                        .iter()
+                        .map(|&row| group.as_ref().filter(|group| group.is_valid(row)).map(|group| text(group, row)))
+                        .collect(),
+                };
+                first += rows as u64;
+                each(keyed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Matches the rows of two tables by key. The smaller table's keys are held in memory, the other's stream by.
+///
+/// A key that occurs twice in a table, in rows that have a twin, is an error; so is a NULL key.
+pub fn pairs(
+    source: &Table,
+    target: &Table,
+    key: &[String],
+    conditions: &Conditions<'_>,
+    draw: PoolDraw,
+) -> Result<Pairs> {
+    let none = Conditions::default();
+    let mut kinds = None;
+    let mut pool = Pool { draw, drawn: BinaryHeap::new() };
+    let hold_source = source.rows() <= target.rows();
+    let (held_table, held_conditions, other_table, other_conditions) =
+        if hold_source { (source, conditions, target, &none) } else { (target, &none, source, conditions) };
+
+    let mut held: Option<Keyed> = None;
+    held_table.scan(key, held_conditions, &mut kinds, |batch| {
+        if !hold_source {
+            pool.offer(&batch);
+        }
+        match &mut held {
+            Some(held) => held.append(&batch),
+            none => *none = Some(batch),
+        }
+        Ok(())
+    })?;
+    let Some(held) = held else {
+        return Err(Error::file(held_table.shown(), "has no rows"));
+    };
+    let (index, twice) = held.index();
+
+    let mut twins: Vec<Option<At>> = vec![None; held.at.len()];
+    let mut matched: Vec<(usize, At, bool, bool, Option<Arc<str>>)> = Vec::new();
+    let (mut other_rows, mut other_sample) = (0u64, None);
+    other_table.scan(key, other_conditions, &mut kinds, |batch| {
+        if hold_source {
+            pool.offer(&batch);
+        }
+        other_rows += batch.at.len() as u64;
+        if other_sample.is_none() && !batch.at.is_empty() {
+            other_sample = Some(batch.keys.display(0));
+        }
+        for row in 0..batch.at.len() {
+            let Some(found) = index.get(&batch.keys, row) else { continue };
+            let duplicate = |table: &Table, first: At, second: At| {
+                Error::file(
+                    table.shown(),
+                    format!(
+                        "key {} occurs more than once: {} and {}; a key must name one row (drop one of them, or select \
+                         with --where)",
+                        batch.keys.display(row),
+                        table.place_of(first),
+                        table.place_of(second)
+                    ),
+                )
+            };
+            if let Some(&second) = twice.get(&found) {
+                return Err(duplicate(held_table, held.at[found], second));
+            }
+            if let Some(first) = twins[found] {
+                return Err(duplicate(other_table, first, batch.at[row]));
+            }
+            twins[found] = Some(batch.at[row]);
+            matched.push((found, batch.at[row], batch.anchor[row], batch.evaluate[row], batch.group[row].clone()));
+        }
+        Ok(())
+    })?;
+
+    let (held_rows, pairs) = (held.at.len() as u64, matched.len() as u64);
+    if matched.is_empty() {
+        let sample = |keys: Option<String>| keys.map_or("no rows".to_owned(), |key| format!("keys like {key}"));
+        let (held_sample, other) = (sample((held_rows > 0).then(|| held.keys.display(0))), sample(other_sample));
+        return Err(Error::Invalid(format!(
+            "no key `{}` is in both tables: {} has {held_sample}, {} has {other}{}",
+            key.join(","),
+            held_table.shown(),
+            other_table.shown(),
+            if conditions.anchors.is_some() { " (of the rows that --where selects)" } else { "" },
+        )));
+    }
+    matched.sort_by(|a, b| held.keys.compare(a.0, &held.keys, b.0));
+    let of_held: Vec<usize> = matched.iter().map(|pair| pair.0).collect();
+    let (held_at, other_at) = (
+        of_held.iter().map(|&i| held.at[i]).collect::<Vec<_>>(),
+        matched.iter().map(|pair| pair.1).collect::<Vec<_>>(),
+    );
+    let keys = held.keys.select(&of_held);
+    let pool = pool.drawn();
+    Ok(if hold_source {
+        Pairs {
+            keys,
+            source: held_at,
+            target: other_at,
+            anchor: of_held.iter().map(|&i| held.anchor[i]).collect(),
+            evaluate: of_held.iter().map(|&i| held.evaluate[i]).collect(),
+            group: of_held.iter().map(|&i| held.group[i].clone()).collect(),
+            source_without_twin: held_rows - pairs,
+            target_without_twin: other_rows - pairs,
+            pool,
+        }
+    } else {
+        Pairs {
+            keys,
+            source: other_at,
+            target: held_at,
+            anchor: matched.iter().map(|pair| pair.2).collect(),
+            evaluate: matched.iter().map(|pair| pair.3).collect(),
+            group: matched.into_iter().map(|pair| pair.4).collect(),
+            source_without_twin: other_rows - pairs,
+            target_without_twin: held_rows - pairs,
+            pool,
+        }
+    })
+}
+
+impl Pairs {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.source.is_empty()
+    }
+}
+
+impl Keyed {
+    fn append(&mut self, other: &Self) {
+        match (&mut self.keys, &other.keys) {
+            (Keys::Int(keys), Keys::Int(more)) => keys.extend_from_slice(more),
+            (Keys::Text(keys), Keys::Text(more)) => keys.extend_from_slice(more),
+            // Kinds were checked before any key was read.
+            _ => return,
+        }
+        self.at.extend_from_slice(&other.at);
+        self.anchor.extend_from_slice(&other.anchor);
+        self.evaluate.extend_from_slice(&other.evaluate);
+        self.group.extend_from_slice(&other.group);
+    }
+
+    /// Where each key is, and the second row of each key that occurs twice.
+    fn index(&self) -> (Index<'_>, HashMap<usize, At>) {
+        let mut twice = HashMap::new();
+        let mut repeated = |first: usize, second: usize| {
+            twice.entry(first).or_insert(self.at[second]);
+        };
+        let index = match &self.keys {
+            Keys::Int(keys) => Index::Int(index_of(keys.iter().copied(), &mut repeated)),
+            Keys::Text(keys) => Index::Text(index_of(keys.iter().map(String::as_str), &mut repeated)),
+        };
+        (index, twice)
+    }
+}
+
+/// Where each key is in a list of keys.
+enum Index<'a> {
+    Int(HashMap<i64, usize>),
+    Text(HashMap<&'a str, usize>),
+}
+
+impl Index<'_> {
+    fn get(&self, keys: &Keys, row: usize) -> Option<usize> {
+        match (self, keys) {
+            (Self::Int(index), Keys::Int(keys)) => index.get(&keys[row]).copied(),
+            (Self::Text(index), Keys::Text(keys)) => index.get(keys[row].as_str()).copied(),
+            _ => None,
+        }
+    }
+}
+
+fn index_of<K: std::hash::Hash + Eq>(
+    keys: impl ExactSizeIterator<Item = K>,
+    repeated: &mut impl FnMut(usize, usize),
+) -> HashMap<K, usize> {
+    let mut index = HashMap::with_capacity(keys.len());
+    for (row, key) in keys.enumerate() {
+        match index.entry(key) {
+            Entry::Occupied(first) => repeated(*first.get(), row),
+            Entry::Vacant(place) => {
+                place.insert(row);
+            }
+        }
+    }
+    index
+}
+
+/// The target rows whose keys are drawn first.
+struct Pool {
+    draw: PoolDraw,
+    drawn: BinaryHeap<(Draw, At)>,
+}
+
+impl Pool {
+    fn offer(&mut self, rows: &Keyed) {
+        for row in 0..rows.at.len() {
+            let draw = rows.keys.draw("pool", self.draw.seed, row);
+            if self.drawn.len() < self.draw.size {
+                self.drawn.push((draw, rows.at[row]));
+            } else if self.drawn.peek().is_some_and(|last| draw < last.0) {
+                self.drawn.pop();
+                self.drawn.push((draw, rows.at[row]));
+            }
+        }
+    }
+
+    fn drawn(self) -> Vec<At> {
+        self.drawn.into_sorted_vec().into_iter().map(|(_, at)| at).collect()
+    }
+}
+
+/// Checks that key columns have the kinds that the first file's have.
+fn check_kinds(
+    file: &File,
+    names: &[String],
+    columns: &[usize],
+    kinds: &mut Option<(Vec<KeyKind>, String)>,
+) -> Result<()> {
+    let mut found = Vec::with_capacity(columns.len());
+    for (name, &column) in names.iter().zip(columns) {
+        let data_type = file.schema().field(column).data_type();
+        let kind = KeyKind::of(data_type).ok_or_else(|| {
+            Error::file(file.shown(), format!("column `{name}`: {}", KeyFlaw::Type(data_type.clone())))
+        })?;
+        found.push(kind);
+    }
+    let Some((expected, first)) = kinds else {
+        *kinds = Some((found, file.shown().to_owned()));
+        return Ok(());
+    };
+    match names.iter().zip(expected.iter().zip(&found)).find(|(_, (a, b))| a != b) {
+        Some((name, (expected, found))) => Err(Error::file(
+            file.shown(),
+            format!(
+                "key `{name}` is {found}, and in {first} it is {expected}: write one of the tables again with the key CAST \
+                 to the other's type"
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The keys of the `wanted` rows. Several columns make a composite key: the JSON array of their values.
+fn read_keys(file: &File, names: &[String], parts: &[ArrayRef], first: u64, wanted: &[usize]) -> Result<Keys> {
+    let mut normal = Vec::with_capacity(parts.len());
+    for (name, part) in names.iter().zip(parts) {
+        let array = Keys::normalize(part).map_err(|flaw| match flaw {
+            KeyFlaw::TooLarge { row } => file.row_error(name, first + row as u64, flaw.to_string()),
+            flaw => Error::file(file.shown(), format!("column `{name}`: {flaw}")),
+        })?;
+        if let Some(&row) = wanted.iter().find(|&&row| array.is_null(row)) {
+            let message = "the key is NULL: give it a key, or leave the row out (--where selects rows of the source)";
+            return Err(file.row_error(name, first + row as u64, message));
+        }
+        normal.push(array);
+    }
+    if let [only] = normal.as_slice() {
+        let mut keys = Keys::new(KeyKind::of(only.data_type()).unwrap_or(KeyKind::Text));
+        wanted.iter().for_each(|&row| keys.push(only, row));
+        return Ok(keys);
+    }
+    let composite = |row: usize| {
+        let values = normal.iter().map(|part| match part.data_type() {
+            DataType::Int64 => Value::from(part.as_primitive::<Int64Type>().value(row)),
+            _ => Value::from(part.as_string::<i32>().value(row)),
+        });
+        Value::Array(values.collect()).to_string()
+    };
+    Ok(Keys::Text(wanted.iter().map(|&row| composite(row)).collect()))
+}
+
+fn as_text(file: &File, column: &ArrayRef) -> Result<ArrayRef> {
+    cast(column, &DataType::Utf8).map_err(|_| {
+        Error::file(
+            file.shown(),
+            format!("{} cannot be a group: a column of numbers or strings can", column.data_type()),
+        )
+    })
+}
+
+fn text(column: &ArrayRef, row: usize) -> Arc<str> {
+    Arc::from(column.as_string::<i32>().value(row))
+}
+
+/// A condition understood against a file's columns.
+struct Compiled<'a> {
+    condition: Condition<'a>,
+    expression: datafusion::logical_expr::Expr,
+    columns: Vec<usize>,
+}
+
+impl<'a> Compiled<'a> {
+    fn parse(file: &File, condition: Condition<'a>) -> Result<Self> {
+        let schema = DFSchema::try_from(file.schema().as_ref().clone())?;
+        let expression = condition
+            .session
+            .parse_sql_expr(condition.sql, &schema)
+            .map_err(|error| condition.wrong(file, &Error::from(error)))?;
+        let columns = expression.column_refs().iter().map(|column| file.column(&column.name)).collect::<Result<_>>()?;
+        Ok(Self { condition, expression, columns })
+    }
+
+    /// As an expression over batches of the projected columns.
+    fn plan(self, file: &File, projected: &Schema) -> Result<Planned<'a>> {
+        let wrong = |error| self.condition.wrong(file, &Error::from(error));
+        let schema = DFSchema::try_from(projected.clone())?;
+        let planned = self.condition.session.create_physical_expr(self.expression.clone(), &schema).map_err(wrong)?;
+        let data_type = planned.data_type(projected).map_err(wrong)?;
+        if data_type != DataType::Boolean {
+            return Err(Error::Invalid(format!(
+                "{} {}: is {data_type}, not a condition (true or false)",
+                self.condition.option, self.condition.sql
+            )));
+        }
+        Ok(Planned { condition: self.condition, expression: planned })
+    }
+}
+
+impl Condition<'_> {
+    fn wrong(&self, file: &File, error: &Error) -> Error {
+        Error::Invalid(format!("{} {}: {error} (of {})", self.option, self.sql, file.shown()))
+    }
+}
+
+/// A condition ready to run.
+struct Planned<'a> {
+    condition: Condition<'a>,
+    expression: Arc<dyn PhysicalExpr>,
+}
+
+impl Planned<'_> {
+    /// Which rows hold; NULL is no.
+    fn rows(&self, file: &File, batch: &RecordBatch) -> Result<Vec<bool>> {
+        let value = self.expression.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
+        let value = value.map_err(|error| self.condition.wrong(file, &Error::from(error)))?;
+        let holds: &BooleanArray = value.as_boolean();
+        Ok(holds.iter().map(|holds| holds == Some(true)).collect())
+    }
+}
+
+/// The embedding columns of a table's files.
+#[derive(Debug)]
+pub struct Vectors<'a> {
+    table: &'a Table,
+    columns: Vec<VectorColumn>,
+    width: usize,
+}
+
+impl Vectors<'_> {
+    /// Numbers in a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The vectors of the rows `wanted`, in that order; `None` where a row is NULL. Bad rows are errors.
+    pub fn read(&self, wanted: &[At]) -> Result<Vec<Option<Box<[f32]>>>> {
+        let mut found: Vec<Option<Box<[f32]>>> = vec![None; wanted.len()];
+        let mut by_file: BTreeMap<u32, Vec<(u64, usize)>> = BTreeMap::new();
+        for (index, at) in wanted.iter().enumerate() {
+            by_file.entry(at.file).or_default().push((at.row, index));
+        }
+        for (number, mut rows) in by_file {
+            let number = number as usize;
+            let (Some(file), Some(column)) = (self.table.files.get(number), self.columns.get(number)) else { continue };
+            rows.sort_unstable();
+            let mut begin = 0u64;
+            for (group, metadata) in file.metadata().row_groups().iter().enumerate() {
+                let end = begin + u64::try_from(metadata.num_rows()).unwrap_or(0);
+                let inside =
+                    &rows[rows.partition_point(|(row, _)| *row < begin)..rows.partition_point(|(row, _)| *row < end)];
+                if !inside.is_empty() {
+                    self.read_group(file, column, (group, begin, end), inside, &mut found)?;
+                }
+                begin = end;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads rows (ascending, with their places in `found`) of one row group.
+    fn read_group(
+        &self,
+        file: &File,
+        column: &VectorColumn,
+        (group, begin, end): (usize, u64, u64),
+        rows: &[(u64, usize)],
+        found: &mut [Option<Box<[f32]>>],
+    ) -> Result<()> {
+        let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+        let mut selectors = Vec::with_capacity(2 * rows.len() + 1);
+        let mut next = begin;
+        let mut distinct: Vec<u64> = rows.iter().map(|(row, _)| *row).collect();
+        distinct.dedup();
+        for &row in &distinct {
+            selectors.push(RowSelector::skip(count(row - next)));
+            selectors.push(RowSelector::select(1));
+            next = row + 1;
+        }
+        selectors.push(RowSelector::skip(count(end - next)));
+        let selection = RowSelection::from(selectors);
+
+        let (mut wanted, mut read) = (rows.iter().peekable(), distinct.iter());
+        for batch in file.read(&[column.index], file.batch_rows(self.width), Some((group, selection)))? {
+            let batch = batch.map_err(|error| file.unreadable(error))?;
+            let taken: Vec<u64> = read.by_ref().take(batch.num_rows()).copied().collect();
+            // Rows of a batch are the selected ones: a flaw's row is counted among them.
+            let flaw = |flaw: crate::column::Flaw| match flaw.row().and_then(|row| taken.get(row)) {
+                Some(&row) => file.row_error(&column.name, row, flaw.to_string()),
+                None => file.flaw(column, 0, &flaw),
+            };
+            let view = Embeddings::of(batch.column(0)).map_err(flaw)?;
+            for (i, &row) in taken.iter().enumerate() {
+                let vector = view.row_of(i, self.width).map_err(flaw)?;
+                if vector.is_some_and(|vector| !vector.iter().all(|x| x.is_finite())) {
+                    return Err(flaw(crate::column::Flaw::NotFinite { row: i }));
+                }
+                while let Some((_, place)) = wanted.next_if(|(wanted, _)| *wanted == row) {
+                    found[*place] = vector.map(Box::from);
+                }
+            }
+        }
+        Ok(())
+    }
+}
