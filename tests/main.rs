@@ -6,4 +6,5 @@ mod registry;
 mod sink;
 mod slt;
 mod sql;
+mod stored;
 mod tester;
