@@ -1,0 +1,182 @@
+//! A folder of its own for a test, the binary run in it, and tables made from seeds.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
+use arrow::buffer::NullBuffer;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field};
+use babelake::column::Translator;
+use babelake::lake::{Place, stored::read_translator};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use tempfile::TempDir;
+
+/// A folder that is gone after the test.
+pub struct World(TempDir);
+
+/// What a run of the binary left behind.
+#[derive(Debug)]
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn exists(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
+    pub fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
+    /// All files below a folder, relative to it, sorted.
+    pub fn files(&self, folder: &str) -> Vec<String> {
+        fn walk(folder: PathBuf, prefix: &str, found: &mut Vec<String>) {
+            let Ok(entries) = std::fs::read_dir(folder) else { return };
+            for entry in entries {
+                let entry = entry.unwrap();
+                let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+                if entry.path().is_dir() {
+                    walk(entry.path(), &format!("{name}/"), found);
+                } else {
+                    found.push(name);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(self.path(folder), "", &mut found);
+        found.sort();
+        found
+    }
+
+    /// The command in this folder; `line` is split at spaces, `"..."` stays together.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_babelake"));
+        command.current_dir(self.0.path());
+        for (i, part) in line.split('"').enumerate() {
+            if i % 2 == 1 {
+                command.arg(part);
+            } else {
+                command.args(part.split_whitespace());
+            }
+        }
+        command
+    }
+
+    pub fn run(&self, line: &str) -> Run {
+        self.command(line).output().unwrap().into()
+    }
+
+    pub fn ok(&self, line: &str) -> Run {
+        let run = self.run(line);
+        assert_eq!(run.code, Some(0), "{line}\n{}", run.stderr);
+        run
+    }
+
+    /// Runs what must fail, with all `words` in its message.
+    pub fn fails(&self, line: &str, words: &[&str]) -> Run {
+        let run = self.run(line);
+        assert!(run.code.is_some_and(|code| code != 0), "{line} did not fail\n{}", run.stdout);
+        for word in words {
+            assert!(run.stderr.contains(word), "{line}\nhas no {word:?} in\n{}", run.stderr);
+        }
+        run
+    }
+
+    pub fn write(&self, name: &str, batch: &RecordBatch) {
+        self.write_groups(name, batch, 1 << 20);
+    }
+
+    /// Writes a table in row groups of so many rows, zstd.
+    pub fn write_groups(&self, name: &str, batch: &RecordBatch, rows: usize) {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(rows));
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = std::fs::File::create(path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties.build())).unwrap();
+        writer.write(batch).unwrap();
+        writer.close().unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> RecordBatch {
+        let file = std::fs::File::open(self.path(name)).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let schema = reader.schema().clone();
+        let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+        concat_batches(&schema, &batches).unwrap()
+    }
+
+    pub fn translator(&self, name: &str) -> Translator {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        read_translator(&Place::new(self.path(name).to_str().unwrap(), runtime.handle()).unwrap()).unwrap()
+    }
+
+    /// A translator `x` -> `y` of these widths in `t.parquet`, fitted on 60 random rows.
+    pub fn fitted(&self, source_width: usize, target_width: usize) -> Translator {
+        self.write("x.parquet", &table(0..60, source_width, 1));
+        self.write("y.parquet", &table(0..60, target_width, 2));
+        self.ok("fit --source x.parquet --target y.parquet --key id -o t.parquet");
+        self.translator("t.parquet")
+    }
+}
+
+/// Numbers in [-1, 1) that depend on the seed and their place alone.
+pub fn random(seed: u64, count: usize) -> Vec<f32> {
+    let number = |i: u64| {
+        let mut z = (seed << 32 | i).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count as u64).map(number).collect()
+}
+
+/// The vector of a key: its own random numbers, the same wherever the row stands.
+pub fn vector(key: i64, width: usize, seed: u64) -> Vec<f32> {
+    random(seed.wrapping_add(1000 * key.unsigned_abs() + 7), width)
+}
+
+/// Vectors as other writers store them: nullable items named `element`.
+pub fn vectors(values: Vec<f32>, width: usize, nulls: Option<NullBuffer>) -> FixedSizeListArray {
+    let item = Arc::new(Field::new("element", DataType::Float32, true));
+    FixedSizeListArray::new(item, width as i32, Arc::new(Float32Array::from(values)), nulls)
+}
+
+/// Columns `id` and `embedding` of these keys.
+pub fn table(keys: impl IntoIterator<Item = i64>, width: usize, seed: u64) -> RecordBatch {
+    let keys: Vec<i64> = keys.into_iter().collect();
+    let values = keys.iter().flat_map(|&key| vector(key, width, seed)).collect();
+    with_id(keys, vectors(values, width, None))
+}
+
+pub fn with_id(keys: Vec<i64>, embedding: FixedSizeListArray) -> RecordBatch {
+    columns(vec![("id", Arc::new(Int64Array::from(keys))), ("embedding", Arc::new(embedding))])
+}
+
+pub fn columns(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
+}
