@@ -18,7 +18,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Fit(fit::Args),
+    Fit(Box<fit::Args>),
     Translate(translate::Args),
     Describe(describe::Args),
 }
