@@ -1,5 +1,10 @@
 //! Everything that is tested from outside, in one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod bad_input;
+mod describe;
+mod fit;
 mod layers;
 mod pipeline;
 mod registry;
@@ -8,3 +13,4 @@ mod slt;
 mod sql;
 mod stored;
 mod tester;
+mod translate;

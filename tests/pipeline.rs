@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::tester::{Ended, Tester};
+use crate::tester::{Run, World};
 
 const LOOP: &str = "\
 {% set langs = langs | default('en,fr') %}
@@ -20,7 +20,7 @@ SELECT 1 AS one; SELECT
 
 #[test]
 fn lines_are_those_of_the_template_after_a_loop() {
-    let tester = Tester::new();
+    let tester = World::new();
     tester.file("x.sql", LOOP);
     for langs in ["en,fr", "en,fr,de,it,es", "en"] {
         let ended = tester.run(&["run", "x.sql", "--set", &format!("langs={langs}")]);
@@ -35,7 +35,7 @@ fn lines_are_those_of_the_template_after_a_loop() {
 
 #[test]
 fn a_failing_statement_ends_the_run_and_stands_in_the_report() {
-    let tester = Tester::new();
+    let tester = World::new();
     let script = "\
 {% set out = out | default('out') %}
 CREATE TABLE t AS SELECT value AS id FROM generate_series(1, 1437);
@@ -48,7 +48,7 @@ SELECT 'not reached';
     let ended = tester.run(&["run", "x.sql", "--report", "run.json"]);
     let ended = ended.expect(1, &["[1/5] x.sql:2  CREATE TABLE t AS", "1,437 rows, ", "error: x.sql:5: "]);
     assert!(ended.stdout.contains("1437") && !ended.stdout.contains("not reached"), "{}", ended.stdout);
-    let report: serde_json::Value = serde_json::from_str(&tester.read("run.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&tester.text("run.json")).unwrap();
     assert_eq!(report["parameters"]["out"], serde_json::Value::Null);
     assert_eq!(report["statements"][1]["rows"], 1437);
     assert_eq!(report["statements"][3]["line"], 5);
@@ -60,7 +60,7 @@ SELECT 'not reached';
 
 #[test]
 fn names_without_value_and_values_without_use_are_errors() {
-    let tester = Tester::new();
+    let tester = World::new();
     tester.file("x.sql", "{% set lake = lake | default('l') %}\nSELECT\n {{ lake | quote }}, {{ column | ident }};");
     let unused = tester.run(&["run", "x.sql", "--set", "colum=a"]);
     unused.expect(1, &["does not use `colum`", "column, lake"]);
@@ -78,7 +78,7 @@ fn names_without_value_and_values_without_use_are_errors() {
 
 #[test]
 fn values_are_quoted() {
-    let tester = Tester::new();
+    let tester = World::new();
     tester.file("x.sql", "SELECT {{ v | quote }} AS {{ c | ident }}, {{ n }} + {{ n | int + 1 }} AS sum;");
     let args = ["run", "x.sql", "--set", "v=it's", "--set", "c=a \"b\"", "--set", "n=3", "--format", "csv"];
     let ended = tester.run(&args).expect(0, &[]);
@@ -88,7 +88,7 @@ fn values_are_quoted() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_leaves_nothing_and_says_so() {
-    let tester = Tester::new();
+    let tester = World::new();
     let endless = "SELECT value, repeat('x', 1000) AS x FROM generate_series(1, 1000000000000)";
     tester.file("x.sql", &format!("COPY ({endless}) TO 'out.csv';"));
     let child = tester.command(&["run", "x.sql", "--report", "run.json"]).spawn().unwrap();
@@ -99,10 +99,10 @@ fn an_interrupted_run_leaves_nothing_and_says_so() {
     }
     let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
-    let ended: Ended = child.wait_with_output().unwrap().into();
+    let ended: Run = child.wait_with_output().unwrap().into();
     ended.expect(130, &["stopped"]);
     let mut names: Vec<_> = std::fs::read_dir(tester.path("")).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["run.json", "x.sql"]);
-    assert!(tester.read("run.json").contains("stopped by a signal"));
+    assert!(tester.text("run.json").contains("stopped by a signal"));
 }

@@ -2,18 +2,18 @@
 
 use std::io::Read;
 
-use crate::tester::{Ended, Tester};
+use crate::tester::{Run, World};
 
 #[test]
 fn sql_comes_from_arguments_files_and_pipes() {
-    let tester = Tester::new();
+    let tester = World::new();
     let ended =
         tester.run(&["sql", "--format", "csv", "-c", "CREATE VIEW v AS SELECT 1 AS a; ", "-c", "SELECT a FROM v"]);
     assert_eq!(ended.expect(0, &[]).stdout, "a\n1\n");
     tester.file("x.sql", "SELECT 1 AS a;\n-- ; \nSELECT 2 AS a");
     assert_eq!(tester.run(&["sql", "--format", "tsv", "-f", "x.sql"]).expect(0, &[]).stdout, "a\n1\na\n2\n");
     for args in [vec!["sql", "--format", "ndjson"], vec!["sql", "--format", "ndjson", "-f", "-"]] {
-        let ended = tester.run_with_stdin(&args, "SELECT 'x;y' AS a, make_array(1, NULL) AS b, NULL AS c");
+        let ended = tester.run_with_stdin(args.as_slice(), "SELECT 'x;y' AS a, make_array(1, NULL) AS b, NULL AS c");
         assert_eq!(ended.expect(0, &[]).stdout, "{\"a\":\"x;y\",\"b\":[1,null],\"c\":null}\n");
     }
     let ended = tester.run(&["sql", "--format", "json", "-c", "SELECT 1 AS a WHERE false"]).expect(0, &[]);
@@ -26,7 +26,7 @@ fn sql_comes_from_arguments_files_and_pipes() {
 
 #[test]
 fn the_first_error_ends_it_with_exit_code_1() {
-    let tester = Tester::new();
+    let tester = World::new();
     tester.file("x.sql", "SELECT 1 AS a;\n\nSELECT missing;\nSELECT 3;");
     let ended = tester.run(&["sql", "-f", "x.sql", "--format", "csv"]).expect(1, &["error: x.sql:3: ", "missing"]);
     assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("a\n1\n", 1));
@@ -43,7 +43,7 @@ fn the_first_error_ends_it_with_exit_code_1() {
 
 #[test]
 fn a_table_is_short() {
-    let tester = Tester::new();
+    let tester = World::new();
     let sql = "SELECT value AS n FROM generate_series(1, 1437)";
     let ended = tester.run(&["sql", "-c", sql]).expect(0, &[]);
     assert_eq!(ended.stdout.lines().count(), 45);
@@ -63,19 +63,19 @@ fn a_table_is_short() {
 
 #[test]
 fn a_reader_that_leaves_is_no_error() {
-    let tester = Tester::new();
+    let tester = World::new();
     let sql = "SELECT value FROM generate_series(1, 1000000000000)";
     let mut child = tester.command(&["sql", "--format", "csv", "-c", sql]).spawn().unwrap();
     let mut first = [0; 6];
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     assert_eq!(&first, b"value\n");
-    let ended: Ended = child.wait_with_output().unwrap().into();
-    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+    let ended: Run = child.wait_with_output().unwrap().into();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
 fn help_teaches() {
-    let tester = Tester::new();
+    let tester = World::new();
     for args in [&["--help"][..], &["run", "--help"], &["sql", "--help"]] {
         let ended = tester.run(args).expect(0, &[]);
         assert!(ended.stdout.contains("  babelake run") || ended.stdout.contains("  babelake sql"), "{}", ended.stdout);

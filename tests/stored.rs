@@ -21,7 +21,10 @@ fn format_1_is_read() {
     let source = Space::read(&column("source"), 0).unwrap().unwrap();
     assert_eq!((source.anchors.encoder.as_str(), source.anchors.width, source.rank), ("axes", 2, 2));
     let target = Space::read(&column("target"), 0).unwrap().unwrap();
-    assert_eq!((target.frame_name(), target.anchors.scale, target.anchors.keys.display(0)), ("parseval", 2.0, "'1'".into()));
+    assert_eq!(
+        (target.frame_name(), target.anchors.scale, target.anchors.keys.display(0)),
+        ("parseval", 2.0, "'1'".into())
+    );
     let decoder = Decoder::read(&column("decoder"), 0).unwrap().unwrap();
     assert_eq!((decoder.method.as_str(), decoder.anchors(), &decoder.mean[..]), ("irp", 4, &[10.0, 20.0][..]));
 

@@ -26,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Fit(fit::Args),
+    Fit(Box<fit::Args>),
     Translate(translate::Args),
     Describe(describe::Args),
     Sql(sql::Args),

@@ -142,9 +142,11 @@ pub fn fit(request: &Request) -> Result<Fit> {
     let anchors = gathered.first(by_draw.iter().copied().filter(|&pair| pairs.anchor[pair]), cap)?;
     if anchors.len() < 2 {
         return Err(Error::Invalid(format!(
-            "{} of {} pairs can be an anchor: at least two are needed, and a few hundred to translate well",
+            "{} of {} pairs can be an anchor ({} have a NULL embedding): at least two are needed, and a few hundred to \
+             translate well",
             anchors.len(),
-            pairs.len()
+            pairs.len(),
+            gathered.nulls()
         )));
     }
     let mut translator = request.fit_on(&gathered, &anchors)?;

@@ -217,6 +217,16 @@ impl Table {
     }
 }
 
+/// A row of the streamed table that has a twin.
+struct Match {
+    /// The twin's place among the rows held.
+    held: usize,
+    at: At,
+    anchor: bool,
+    evaluate: bool,
+    group: Option<Arc<str>>,
+}
+
 /// Matches the rows of two tables by key. The smaller table's keys are held in memory, the other's stream by.
 ///
 /// A key that occurs twice in a table, in rows that have a twin, is an error; so is a NULL key.
@@ -251,7 +261,7 @@ pub fn pairs(
     let (index, twice) = held.index();
 
     let mut twins: Vec<Option<At>> = vec![None; held.at.len()];
-    let mut matched: Vec<(usize, At, bool, bool, Option<Arc<str>>)> = Vec::new();
+    let mut matched: Vec<Match> = Vec::new();
     let (mut other_rows, mut other_sample) = (0u64, None);
     other_table.scan(key, other_conditions, &mut kinds, |batch| {
         if hold_source {
@@ -282,7 +292,13 @@ pub fn pairs(
                 return Err(duplicate(other_table, first, batch.at[row]));
             }
             twins[found] = Some(batch.at[row]);
-            matched.push((found, batch.at[row], batch.anchor[row], batch.evaluate[row], batch.group[row].clone()));
+            matched.push(Match {
+                held: found,
+                at: batch.at[row],
+                anchor: batch.anchor[row],
+                evaluate: batch.evaluate[row],
+                group: batch.group[row].clone(),
+            });
         }
         Ok(())
     })?;
@@ -299,11 +315,11 @@ pub fn pairs(
             if conditions.anchors.is_some() { " (of the rows that --where selects)" } else { "" },
         )));
     }
-    matched.sort_by(|a, b| held.keys.compare(a.0, &held.keys, b.0));
-    let of_held: Vec<usize> = matched.iter().map(|pair| pair.0).collect();
+    matched.sort_by(|a, b| held.keys.compare(a.held, &held.keys, b.held));
+    let of_held: Vec<usize> = matched.iter().map(|pair| pair.held).collect();
     let (held_at, other_at) = (
         of_held.iter().map(|&i| held.at[i]).collect::<Vec<_>>(),
-        matched.iter().map(|pair| pair.1).collect::<Vec<_>>(),
+        matched.iter().map(|pair| pair.at).collect::<Vec<_>>(),
     );
     let keys = held.keys.select(&of_held);
     let pool = pool.drawn();
@@ -324,9 +340,9 @@ pub fn pairs(
             keys,
             source: other_at,
             target: held_at,
-            anchor: matched.iter().map(|pair| pair.2).collect(),
-            evaluate: matched.iter().map(|pair| pair.3).collect(),
-            group: matched.into_iter().map(|pair| pair.4).collect(),
+            anchor: matched.iter().map(|pair| pair.anchor).collect(),
+            evaluate: matched.iter().map(|pair| pair.evaluate).collect(),
+            group: matched.into_iter().map(|pair| pair.group).collect(),
             source_without_twin: other_rows - pairs,
             target_without_twin: held_rows - pairs,
             pool,

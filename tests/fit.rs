@@ -1,0 +1,201 @@
+//! `babelake fit`: which rows take part, what is held out, and that nothing else matters.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::buffer::NullBuffer;
+use arrow::compute::take_record_batch;
+use serde_json::Value;
+
+use crate::tester::{World, columns, random, table, vector, vectors, with_id};
+
+fn diagnostics(world: &World, translator: &str) -> Value {
+    serde_json::from_str(&world.translator(translator).diagnostics).unwrap()
+}
+
+/// A measure of the method's own row of the quality table.
+fn measure(diagnostics: &Value, row: usize, name: &str) -> Option<f64> {
+    diagnostics["quality"]["rows"][row][name].as_f64()
+}
+
+fn shuffled(batch: &RecordBatch, seed: u64) -> RecordBatch {
+    let draws = random(seed, batch.num_rows());
+    let mut order: Vec<u32> = (0..batch.num_rows() as u32).collect();
+    order.sort_by(|&a, &b| draws[a as usize].total_cmp(&draws[b as usize]));
+    take_record_batch(batch, &UInt32Array::from(order)).unwrap()
+}
+
+#[test]
+fn the_order_of_rows_row_groups_and_files_do_not_matter() {
+    let world = World::new();
+    // Some rows without a twin, and more pairs than anchors: every draw matters.
+    let (a, b) = (table(0..700, 12, 1), table(100..900, 10, 2));
+    world.write("a1.parquet", &a);
+    world.write("b1.parquet", &b);
+    world.write_groups("a2.parquet", &shuffled(&a, 5), 64);
+    let b = shuffled(&b, 6);
+    world.write_groups("b2/part=1/x.parquet", &b.slice(0, 333), 50);
+    world.write("b2/y.parquet", &b.slice(333, 467));
+    let fit = |source: &str, target: &str, method: &str| {
+        let out = format!("{source}_{method}.parquet");
+        world.ok(&format!(
+            "fit --source {source}.parquet --target {target} --key id -o {out} --source-name a --target-name b \
+             --anchors 150 --seed 3 --method {method}"
+        ));
+        world.bytes(&out)
+    };
+    for method in ["parseval", "irp"] {
+        assert!(fit("a1", "b1.parquet", method) == fit("a2", "b2", method), "{method}");
+    }
+    let other = world.ok("fit --source a1.parquet --target b1.parquet --key id -o s.parquet --anchors 150 --seed 4");
+    assert!(other.stdout.contains("anchors: 150 of 600"), "{}", other.stdout);
+    assert_ne!(world.translator("s.parquet").keys_digest, world.translator("a1_parseval.parquet").keys_digest);
+}
+
+#[test]
+fn a_fifth_is_held_out_and_the_pool_is_every_target_row() {
+    for (pairs, held) in [(1100, 220), (500, 200), (300, 60), (5, 1)] {
+        let world = World::new();
+        world.write("a.parquet", &table(0..pairs, 4, 1));
+        world.write("b.parquet", &table(0..pairs + 30, 4, 2));
+        let run = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet");
+        let found = diagnostics(&world, "t.parquet");
+        let quality = &found["quality"];
+        assert_eq!(
+            (quality["queries"].as_i64(), quality["pool"].as_i64(), quality["anchors"].as_i64()),
+            (Some(held), Some(pairs + 30), Some(pairs - held))
+        );
+        // The translator stored is fitted on all of them.
+        assert_eq!(
+            (found["anchors"].as_i64(), found["fit"]["target_rows_without_twin"].as_i64()),
+            (Some(pairs), Some(30))
+        );
+        assert_eq!(run.stderr.contains("the pool has only"), pairs + 30 < 1000, "{}", run.stderr);
+        assert_eq!(measure(&found, 1, "centred_cosine"), Some(0.0));
+    }
+}
+
+#[test]
+fn too_few_pairs_are_fitted_and_not_measured() {
+    let world = World::new();
+    world.write("a.parquet", &table(0..4, 3, 1));
+    world.write("b.parquet", &table(0..4, 5, 2));
+    let run = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet");
+    assert!(run.stderr.contains("nothing could be measured"), "{}", run.stderr);
+    assert!(run.stderr.contains("fewer anchors (4) than dimensions (5)"), "{}", run.stderr);
+    assert_eq!(diagnostics(&world, "t.parquet")["quality"], Value::Null);
+}
+
+#[test]
+fn an_exact_rotation_is_found_and_the_dumb_answers_are_told_apart() {
+    let world = World::new();
+    // y = 3 (x with its numbers moved on by one) + 2: a rotation, a scale and a shift.
+    let moved = |key: i64| {
+        let x = vector(key, 6, 1);
+        (0..6).map(|i| 3.0 * x[(i + 1) % 6] + 2.0).collect::<Vec<_>>()
+    };
+    let keys: Vec<i64> = (0..500).collect();
+    world.write("a.parquet", &table(keys.clone(), 6, 1));
+    let values = keys.iter().flat_map(|&key| moved(key)).collect();
+    world.write("b.parquet", &with_id(keys, vectors(values, 6, None)));
+    let run = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet");
+    assert!(run.stdout.contains("| parseval   |"), "{}", run.stdout);
+    let found = diagnostics(&world, "t.parquet");
+    // Unit directions of a cube's random points: near, not exact, for lengths are not kept.
+    assert!(measure(&found, 0, "centred_cosine").unwrap() > 0.99);
+    assert!(measure(&found, 0, "p_at_1").unwrap() > 0.9);
+    assert!(measure(&found, 1, "cosine").unwrap() > 0.7, "the mean alone flatters");
+    assert!(measure(&found, 1, "p_at_1").unwrap() < 0.05);
+    assert!(measure(&found, 2, "centred_cosine").unwrap() < 0.5);
+    // Another width: do-nothing does not apply.
+    world.write("c.parquet", &table(0..500, 7, 2));
+    let run = world.ok("fit --source a.parquet --target c.parquet --key id -o u.parquet");
+    let line = run.stdout.lines().find(|line| line.contains("do-nothing")).unwrap();
+    assert_eq!(line.matches("n/a").count(), 4);
+}
+
+/// Rows with a document, a chunk in it and a split; no column alone is a key but `id`.
+fn chunks(width: usize, seed: u64) -> RecordBatch {
+    let keys: Vec<i64> = (0..500).collect();
+    let values = keys.iter().flat_map(|&key| vector(key, width, seed)).collect();
+    let split = |key: &i64| if *key % 5 == 0 { "test" } else { "train" };
+    columns(vec![
+        ("doc", Arc::new(StringArray::from_iter_values(keys.iter().map(|key| format!("d\"{}", key / 50)))) as ArrayRef),
+        ("chunk", Arc::new(Int64Array::from_iter_values(keys.iter().map(|key| key % 50)))),
+        ("split", Arc::new(StringArray::from_iter_values(keys.iter().map(split)))),
+        ("embedding", Arc::new(vectors(values, width, None))),
+    ])
+}
+
+#[test]
+fn conditions_and_groups_choose_who_is_an_anchor_and_who_is_asked() {
+    let world = World::new();
+    world.write("a.parquet", &chunks(5, 1));
+    world.write("b.parquet", &shuffled(&chunks(4, 2), 1));
+    let fit = |options: &str| {
+        world.ok(&format!(
+            "fit --source a.parquet --target b.parquet --key doc,chunk -o t.parquet --overwrite {options}"
+        ));
+        let found = diagnostics(&world, "t.parquet");
+        let number = |value: &Value| value.as_i64().unwrap();
+        let quality = &found["quality"];
+        (number(&quality["queries"]), number(&quality["anchors"]), number(&found["anchors"]))
+    };
+    // Ten documents of fifty: four of them make the 200 rows that 500 pairs hold out.
+    assert_eq!(fit("--group doc"), (200, 300, 500));
+    assert_eq!(fit("--where \"split = 'train'\"").2, 400);
+    assert_eq!(fit("--eval-where chunk<10"), (100, 400, 500));
+    assert_eq!(fit("--where chunk>=20 --eval-where chunk<10"), (100, 300, 300));
+    assert_eq!(fit("--where chunk>=20 --eval-where chunk<30"), (300, 200, 300));
+    assert_eq!(fit("--where chunk>=20 --eval-where chunk<10 --anchors 50"), (100, 50, 50));
+    world.fails(
+        "fit --source a.parquet --target b.parquet --key doc -o u.parquet",
+        &["a.parquet: key 'd\"", "occurs more than once: a.parquet row"],
+    );
+}
+
+#[test]
+fn keys_are_integers_of_any_size_or_strings() {
+    let world = World::new();
+    let (a, b) = (table(0..50, 4, 1), table(0..50, 3, 2));
+    let texts = |batch: &RecordBatch| {
+        let keys = StringArray::from_iter_values((0..batch.num_rows()).map(|key| format!("doc {key}")));
+        columns(vec![("id", Arc::new(keys) as ArrayRef), ("embedding", batch.column(1).clone())])
+    };
+    let small = arrow::compute::cast(b.column(0), &arrow::datatypes::DataType::UInt16).unwrap();
+    world.write("a.parquet", &a);
+    world.write("b.parquet", &columns(vec![("id", small), ("embedding", b.column(1).clone())]));
+    world.write("at.parquet", &texts(&a));
+    world.write("bt.parquet", &texts(&b));
+    for (a, b) in [("a", "b"), ("at", "bt")] {
+        let run = world.ok(&format!("fit --source {a}.parquet --target {b}.parquet --key id -o {a}_{b}.parquet"));
+        assert!(run.stdout.contains("pairs: 50 "), "{}", run.stdout);
+    }
+    world.fails(
+        "fit --source a.parquet --target bt.parquet --key id -o x.parquet",
+        &["bt.parquet", "key `id` is string, and in a.parquet it is integer", "CAST"],
+    );
+}
+
+#[test]
+fn null_embeddings_are_counted_and_are_no_anchors() {
+    let world = World::new();
+    let nulls = NullBuffer::from_iter((0..100).map(|row| row % 10 != 3));
+    world.write("a.parquet", &with_id((0..100).collect(), vectors(random(1, 400), 4, Some(nulls))));
+    world.write("b.parquet", &table(0..100, 3, 2));
+    let run = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet");
+    assert!(run.stdout.contains("pairs: 100 (10 with a NULL embedding)"), "{}", run.stdout);
+    assert_eq!(diagnostics(&world, "t.parquet")["anchors"], 90);
+}
+
+#[test]
+fn more_pairs_than_the_cap_are_said() {
+    let world = World::new();
+    world.write("a.parquet", &table(0..5000, 3, 1));
+    world.write("b.parquet", &table(0..5000, 3, 2));
+    let run = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet");
+    assert!(run.stdout.contains("anchors: 4096 of 5000 (the default cap is 4096"), "{}", run.stdout);
+    let run = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet --overwrite --anchors 20000");
+    assert!(run.stdout.contains("anchors: 5000 of 5000"), "{}", run.stdout);
+    world.fails("fit --source a.parquet --target b.parquet --key id -o u.parquet --anchors 20001", &["2 to 20000"]);
+}
