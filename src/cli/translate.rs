@@ -4,12 +4,13 @@ use std::io::IsTerminal;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio::runtime::Handle;
 
+use super::Signals;
 use crate::lake::translate::{Outcome, Plan, Progress, Request};
 use crate::lake::{Place, stored::read_translator};
 
@@ -61,7 +62,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         threads: args.threads,
     })?;
     let progress = Arc::new(Progress::default());
-    listen(runtime.handle(), &progress);
+    let signal = Arc::new(AtomicU8::new(0));
+    listen(runtime.handle(), &progress, &signal)?;
 
     let finished = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
@@ -71,30 +73,22 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         watcher.thread().unpark();
         outcome
     });
-    let stop = progress.stop.load(Ordering::Relaxed);
-    Ok(last_words(&outcome, stop, begin.elapsed()))
+    Ok(last_words(&outcome, signal.load(Ordering::Relaxed), begin.elapsed()))
 }
 
 /// Says how the job ended and how the lake stands; the exit code.
-fn last_words(outcome: &Outcome, stop: i32, took: Duration) -> ExitCode {
+fn last_words(outcome: &Outcome, signal: u8, took: Duration) -> ExitCode {
     let (done, planned) = (outcome.files, outcome.planned);
     if let Some(error) = &outcome.error {
         eprintln!("error: {error}");
     }
     if done < planned {
-        let next = match (&outcome.error, stop) {
-            (Some(_), _) => {
-                "mend or remove the file named, then run the command again (--overwrite where files are done)"
-            }
-            (None, 2) => "interrupted; the same command with --overwrite does it all again",
-            (None, _) => "terminated; the same command with --overwrite does it all again",
+        let next = match outcome.error {
+            Some(_) => "mend or remove the file named, then run the command again (--overwrite where files are done)",
+            None => "stopped by a signal; the same command with --overwrite does it all again",
         };
         eprintln!("{done} of {planned} files done, none half-written; {next}");
-        return if outcome.error.is_some() {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::from(if stop == 2 { 130 } else { 143 })
-        };
+        return if outcome.error.is_some() { ExitCode::FAILURE } else { ExitCode::from(signal) };
     }
     let seconds = took.as_secs_f64();
     eprintln!(
@@ -106,26 +100,17 @@ fn last_words(outcome: &Outcome, stop: i32, took: Duration) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Lets SIGINT and SIGTERM stop the job.
-fn listen(runtime: &Handle, progress: &Arc<Progress>) {
-    let progress = Arc::clone(progress);
+/// Lets a signal stop the job, and a second one end the process at once; the first one's exit code is left in `code`.
+fn listen(runtime: &Handle, progress: &Arc<Progress>, code: &Arc<AtomicU8>) -> anyhow::Result<()> {
+    let _inside = runtime.enter();
+    let mut signals = Signals::listen()?;
+    let (progress, code) = (Arc::clone(progress), Arc::clone(code));
     runtime.spawn(async move {
-        #[cfg(unix)]
-        let terminated = async {
-            use tokio::signal::unix::{SignalKind, signal};
-            match signal(SignalKind::terminate()) {
-                Ok(mut terminate) => drop(terminate.recv().await),
-                Err(_) => std::future::pending().await,
-            }
-        };
-        #[cfg(not(unix))]
-        let terminated = std::future::pending::<()>();
-        let number = tokio::select! {
-            Ok(()) = tokio::signal::ctrl_c() => 2,
-            () = terminated => 15,
-        };
-        progress.stop.store(number, Ordering::Relaxed);
+        code.store(signals.next().await, Ordering::Relaxed);
+        progress.stop.store(true, Ordering::Relaxed);
+        std::process::exit(signals.next().await.into());
     });
+    Ok(())
 }
 
 /// Shows a bar on a terminal, a line now and then elsewhere.

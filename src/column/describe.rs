@@ -24,7 +24,7 @@ pub fn describe(kind: Kind, array: &StructArray, row: usize) -> Result<String> {
     }
     lines.add("format", stored.integer("format")?);
     lines.add("written by", format!("babelake {}", stored.text("tool_version")?));
-    Ok(lines.0)
+    Ok(lines.0.trim_end().to_owned())
 }
 
 #[derive(Default)]

@@ -24,7 +24,8 @@ pub fn describe(place: &Place) -> Result<String> {
             error @ Error::Format { .. } => Error::file(file.shown(), error.to_string()),
             other => other,
         })?;
-        text.push_str(&described);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{described}");
     }
     if stored.is_empty() {
         match Lineage::of(file.metadata().file_metadata().key_value_metadata()) {

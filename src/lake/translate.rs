@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -81,13 +81,13 @@ pub struct Progress {
     pub files: AtomicUsize,
     /// Bytes of these outputs.
     pub bytes: AtomicU64,
-    /// Set to the number of a signal to stop the job: files in work are given up, finished ones stay.
-    pub stop: AtomicI32,
+    /// Set to stop the job: files in work are given up, finished ones stay.
+    pub stop: AtomicBool,
 }
 
 impl Progress {
     fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) != 0
+        self.stop.load(Ordering::Relaxed)
     }
 }
 
