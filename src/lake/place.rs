@@ -98,14 +98,9 @@ impl Place {
         self.path.filename().unwrap_or_default()
     }
 
-    /// The name without `.parquet` or another extension: what an encoder is called when nobody names it.
+    /// The name without `.parquet`: what an encoder is called when nobody names it.
     pub fn stem(&self) -> &str {
-        self.name().rsplit_once('.').map_or(self.name(), |(stem, _)| stem)
-    }
-
-    /// Whether both are the same place.
-    pub fn is(&self, other: &Self) -> bool {
-        self.path == other.path
+        self.name().strip_suffix(".parquet").unwrap_or(self.name())
     }
 
     /// Whether this place is inside `folder`, or is it.

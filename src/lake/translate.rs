@@ -358,14 +358,14 @@ impl Board<'_> {
     fn work(&self) {
         let mut scratch = Scratch::default();
         loop {
-            let stepped = match self.step() {
+            let (task, stepped) = match self.step() {
                 Step::Leave => return,
-                Step::Open(task) => self.open(task),
-                Step::Read(flight, reading) => self.advance(&flight, reading, &mut scratch),
+                Step::Open(task) => (task, self.open(task)),
+                Step::Read(flight, reading) => (flight.task, self.advance(&flight, reading, &mut scratch)),
             };
             if let Err(error) = stepped {
                 let mut state = lock(&self.state);
-                state.error.get_or_insert(error);
+                state.error.get_or_insert(self.plan.named(task, error));
                 // Dropped without completion: nothing of these outputs remains.
                 let given_up = std::mem::take(&mut state.flights);
                 drop(state);
@@ -521,6 +521,16 @@ impl Board<'_> {
 }
 
 impl Plan {
+    /// An error that says no file, with the output's name.
+    fn named(&self, task: usize, error: Error) -> Error {
+        match (error, self.tasks.get(task)) {
+            (error @ (Error::Arrow(_) | Error::Parquet(_)), Some(task)) => {
+                Error::file(task.output.shown(), format!("cannot be written: {error}"))
+            }
+            (error, _) => error,
+        }
+    }
+
     /// Rows of a chunk at most.
     fn chunk_rows(&self) -> usize {
         let row = self.translator.source_width.max(self.translator.target_width) * size_of::<f32>();
