@@ -106,26 +106,30 @@ fn last_words(outcome: &Outcome, stop: i32, took: Duration) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Lets SIGINT and SIGTERM stop the job.
+/// Lets SIGINT and SIGTERM stop the job; the second one ends the process where it stands.
 fn listen(runtime: &Handle, progress: &Arc<Progress>) {
     let progress = Arc::clone(progress);
     runtime.spawn(async move {
-        #[cfg(unix)]
-        let terminated = async {
-            use tokio::signal::unix::{SignalKind, signal};
-            match signal(SignalKind::terminate()) {
-                Ok(mut terminate) => drop(terminate.recv().await),
-                Err(_) => std::future::pending().await,
+        loop {
+            let number = tokio::select! {
+                Ok(()) = tokio::signal::ctrl_c() => 2,
+                () = terminated() => 15,
+            };
+            if progress.stop.swap(number, Ordering::Relaxed) != 0 {
+                std::process::exit(128 + number);
             }
-        };
-        #[cfg(not(unix))]
-        let terminated = std::future::pending::<()>();
-        let number = tokio::select! {
-            Ok(()) = tokio::signal::ctrl_c() => 2,
-            () = terminated => 15,
-        };
-        progress.stop.store(number, Ordering::Relaxed);
+        }
     });
+}
+
+/// Waits for SIGTERM, where there is such a thing.
+async fn terminated() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        terminate.recv().await;
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Shows a bar on a terminal, a line now and then elsewhere.
@@ -152,9 +156,12 @@ fn watch(plan: &Plan, progress: &Progress, finished: &AtomicBool) {
             said = Instant::now();
             let (rows, files) = done();
             let share = rows as f64 / plan.rows().max(1) as f64;
-            let left = if share > 0.0 { begin.elapsed().as_secs_f64() * (1.0 / share - 1.0) } else { f64::NAN };
+            let left = match share {
+                0.0 => String::new(),
+                share => format!(", {:.0} s left", begin.elapsed().as_secs_f64() * (1.0 / share - 1.0)),
+            };
             eprintln!(
-                "{} of {} rows, {files} of {} files, {left:.0} s left",
+                "{} of {} rows, {files} of {} files{left}",
                 HumanCount(rows),
                 HumanCount(plan.rows()),
                 plan.files()
