@@ -90,7 +90,7 @@ pub enum Error {
 
     /// Parquet refused a file.
     #[error("{0}")]
-    Parquet(#[from] ParquetError),
+    Parquet(ParquetError),
 
     /// The query engine refused or failed a statement; the root of its error is what a person needs.
     #[error("{}", root_message(.0))]
@@ -113,6 +113,20 @@ fn root_message(error: &DataFusionError) -> String {
         DataFusionError::External(inner) => inner.to_string(),
         DataFusionError::SQL(parser, _) => parser.to_string(),
         root => root.message().into_owned(),
+    }
+}
+
+impl From<ParquetError> for Error {
+    /// An error of ours that went through a Parquet writer comes back as itself.
+    fn from(error: ParquetError) -> Self {
+        let ParquetError::External(inner) = error else { return Self::Parquet(error) };
+        match inner.downcast::<std::io::Error>() {
+            Ok(io) => match io.downcast::<Self>() {
+                Ok(ours) => ours,
+                Err(io) => Self::Parquet(ParquetError::External(Box::new(io))),
+            },
+            Err(other) => Self::Parquet(ParquetError::External(other)),
+        }
     }
 }
 
