@@ -83,3 +83,11 @@ fn help_teaches() {
     assert!(tester.run(&["--version"]).expect(0, &[]).stdout.starts_with("babelake 0."));
     tester.run(&[]).expect(2, &["Usage"]);
 }
+
+#[test]
+fn our_functions_are_listed() {
+    let run = World::new().run("sql --functions --format csv").expect(0, &[]);
+    for name in ["emb_norm(v)", "emb_fit(key, source, target", "emb_translate(v, translator)"] {
+        assert!(run.stdout.contains(name), "{}", run.stdout);
+    }
+}

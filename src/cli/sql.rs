@@ -32,22 +32,30 @@ pub struct Args {
     /// A file of SQL to run, up to the first error; - reads stdin
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Lists babelake's own functions
+    #[arg(long, conflicts_with_all = ["command", "file"])]
+    functions: bool,
     #[command(flatten)]
     options: Options,
 }
+
+/// The engine's SHOW FUNCTIONS knows only functions whose argument types it can enumerate.
+const FUNCTIONS: &str = "SELECT DISTINCT syntax_example AS function, description FROM information_schema.routines \
+                         WHERE routine_name LIKE 'emb\\_%' ORDER BY function";
 
 const HELP: &str = "\
 Files and folders are tables:
   babelake sql -c \"SELECT * FROM 'lake/fr/' LIMIT 5\"
   babelake sql --format csv -c \"SELECT id, label FROM 'lake/fr/part-0.parquet'\" > labels.csv
   babelake sql -f report.sql
-  echo 'SHOW FUNCTIONS' | babelake sql --max-rows 0
+  babelake sql --functions
 
 For parameters and loops in a file there is `babelake run`.";
 
 const REPL_HELP: &str = "\
 SQL ends with a semicolon and may span lines. Files are tables: SELECT * FROM 'lake/fr/' LIMIT 5;
-  SHOW TABLES;  DESCRIBE t;  SHOW FUNCTIONS LIKE 'emb_%';  EXPLAIN SELECT ...;
+  SHOW TABLES;  DESCRIBE t;  SHOW FUNCTIONS;  EXPLAIN SELECT ...;
+  \\f     babelake's own functions, which SHOW FUNCTIONS leaves out
   \\q     leave (as does Ctrl-D)
   \\?     this help
   Ctrl-C clears what is typed, or stops the query that runs";
@@ -57,6 +65,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let context = session::context(&session::Settings::default())?;
     let mut printer = Printer::new(args.options);
     let scripts = match &args.file {
+        None if args.functions => vec![Script::plain(None, FUNCTIONS)?],
         Some(file) if file.as_os_str() == "-" => vec![stdin()?],
         Some(file) => {
             let path = file.display().to_string();
@@ -161,9 +170,10 @@ fn repl(context: &SessionContext, printer: &mut Printer) -> anyhow::Result<ExitC
             "" => continue,
             "\\q" => break,
             "\\?" => eprintln!("{REPL_HELP}"),
-            _ if text.starts_with('\\') => eprintln!("{text} is no command: \\? lists them"),
+            _ if text.starts_with('\\') && text != "\\f" => eprintln!("{text} is no command: \\? lists them"),
             _ => {
-                let script = Script::plain(None, text).map_err(anyhow::Error::from);
+                let sql = if text == "\\f" { FUNCTIONS } else { text };
+                let script = Script::plain(None, sql).map_err(anyhow::Error::from);
                 let mut show = Show { printer: &mut *printer, timing: true };
                 match script.and_then(|script| one(&runtime, context, &script, &mut show)) {
                     Ok(Ended::Itself(())) => {}

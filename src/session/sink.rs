@@ -146,6 +146,7 @@ impl FileFormat for AtomicFormat {
         let url = sink.object_store_url.clone();
         let store = store_of(state.runtime_env(), &url, &sink.original_url)?;
         let target = Target::check(&store, &sink, self.mode).await?;
+        let path = sink.original_url.clone();
 
         let tuned: Arc<dyn FileFormat> = match self.inner.downcast_ref::<ParquetFormat>() {
             Some(parquet) => {
@@ -158,7 +159,7 @@ impl FileFormat for AtomicFormat {
         let Some(writer) = plan.downcast_ref::<DataSinkExec>() else {
             return internal_err!("the {} writer is a {}, not a DataSinkExec", self.get_ext(), plan.name());
         };
-        let sink = AtomicSink { writer: writer.clone(), url, target };
+        let sink = AtomicSink { writer: writer.clone(), url, path, target };
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), order)))
     }
 
@@ -173,7 +174,16 @@ struct AtomicSink {
     /// Holds the format's own sink.
     writer: DataSinkExec,
     url: ObjectStoreUrl,
+    /// The target as it was typed; empty for INSERT.
+    path: String,
     target: Target,
+}
+
+impl AtomicSink {
+    fn refused(&self, by_the_store: &str) -> Error {
+        let path = if self.path.is_empty() { "the table's folder" } else { &self.path };
+        Error::file(path, format!("cannot be written: {by_the_store}"))
+    }
 }
 
 impl DisplayAs for AtomicSink {
@@ -214,12 +224,15 @@ impl DataSink for AtomicSink {
         match self.writer.sink().write_all(data, &Arc::new(context)).await {
             Ok(rows) => {
                 let Target { replaced, fresh } = self.target.clone();
-                staging.commit(replaced, fresh).await.map_err(Error::from)?;
+                staging.commit(replaced, fresh).await.map_err(|error| self.refused(&error.to_string()))?;
                 Ok(rows)
             }
             Err(error) => {
                 staging.rollback().await;
-                Err(error)
+                match staging.refusal() {
+                    Some(refusal) => Err(self.refused(&refusal).into()),
+                    None => Err(error),
+                }
             }
         }
     }

@@ -30,7 +30,7 @@ impl Staging {
     /// Stages writes into `store`.
     pub async fn begin(store: Arc<dyn ObjectStore>, unsettled: Arc<Unsettled>) -> Self {
         let running = Arc::clone(&unsettled.0).read_owned().await;
-        let held = Held { closed: false, uploads: Vec::new(), memory_left: MEMORY_FOR_SMALL_OBJECTS };
+        let held = Held { closed: false, uploads: Vec::new(), memory_left: MEMORY_FOR_SMALL_OBJECTS, refusal: None };
         Self(Arc::new(Shared { store, held: Mutex::new(held), _running: running }))
     }
 
@@ -52,6 +52,11 @@ impl Staging {
     /// Drops everything; nothing of it is ever visible.
     pub async fn rollback(&self) {
         self.0.rollback().await;
+    }
+
+    /// What the real store said when it refused bytes, if it did: the writers' own error does not tell reading from writing.
+    pub fn refusal(&self) -> Option<String> {
+        lock(&self.0.held).refusal.clone()
     }
 }
 
@@ -91,6 +96,7 @@ struct Held {
     closed: bool,
     uploads: Vec<Arc<Upload>>,
     memory_left: usize,
+    refusal: Option<String>,
 }
 
 #[derive(Debug)]
@@ -198,8 +204,16 @@ impl Shared {
         left.is_some()
     }
 
+    /// Passes a result of the real store on, its error noted.
+    fn noted<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result {
+            lock(&self.held).refusal.get_or_insert_with(|| error.to_string());
+        }
+        result
+    }
+
     async fn open(&self, location: Path, options: PutMultipartOptions) -> Result<Arc<Upload>> {
-        let parts = self.store.put_multipart_opts(&location, options).await?;
+        let parts = self.noted(self.store.put_multipart_opts(&location, options).await)?;
         self.hold(location, State::Writing(parts)).await
     }
 }
@@ -222,19 +236,25 @@ fn ended() -> Error {
 
 /// The writers' side of one upload.
 #[derive(Debug)]
-struct StagedUpload(Arc<Upload>);
+struct StagedUpload {
+    upload: Arc<Upload>,
+    shared: Arc<Shared>,
+}
 
 #[async_trait]
 impl MultipartUpload for StagedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        match &mut *lock(&self.0.state) {
-            State::Writing(parts) => parts.put_part(data),
+        match &mut *lock(&self.upload.state) {
+            State::Writing(parts) => {
+                let (part, shared) = (parts.put_part(data), Arc::clone(&self.shared));
+                Box::pin(async move { shared.noted(part.await) })
+            }
             _ => Box::pin(async { Err(ended()) }),
         }
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.upload.state);
         match std::mem::replace(&mut *state, State::Gone) {
             State::Writing(parts) => *state = State::Written(parts),
             _ => return Err(ended()),
@@ -243,7 +263,7 @@ impl MultipartUpload for StagedUpload {
     }
 
     async fn abort(&mut self) -> Result<()> {
-        discard(&self.0).await;
+        discard(&self.upload).await;
         Ok(())
     }
 }
@@ -282,7 +302,7 @@ impl ObjectStore for StagingStore {
         let (shared, location) = (Arc::clone(&self.0), location.clone());
         // In a task of its own: a writer dropped while the store opens an upload must not leave one that nobody holds.
         let upload = tokio::spawn(async move { shared.open(location, options).await }).await??;
-        Ok(Box::new(StagedUpload(upload)))
+        Ok(Box::new(StagedUpload { upload, shared: Arc::clone(&self.0) }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
