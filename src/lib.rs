@@ -1,6 +1,6 @@
 //! babelake translates lakes of embeddings: Parquet tables of one encoder's vectors become tables of another's.
 //!
-//! The library is a set of DataFusion functions ([`functions`]) over embedding columns ([`column`]), the mathematics
+//! The library is a set of DataFusion functions ([`functions`]) over embedding columns ([`column`](mod@column)), the mathematics
 //! behind them ([`kernel`]), and the jobs that run them over files ([`lake`], [`pipeline`]). [`session`] puts them together.
 //!
 //! A file imports only from the layers to its left:
