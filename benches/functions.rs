@@ -142,11 +142,22 @@ fn main() {
     println!("{ROWS} rows, {SOURCE} -> {TARGET}, {ANCHORS} anchors, one thread");
     println!("{:<16} {:>12} {:>14} {:>8}", "function", "rows/s", "baseline", "ratio");
     let engine = Baseline::Engine;
+    // The engine's list functions work on lists of doubles, and some only if they are cast first.
     bench.compare("emb_norm", ROWS, "SELECT emb_norm(x) FROM t", &engine("SELECT sqrt(inner_product(x, x)) FROM t"));
-    bench.compare("emb_normalize", ROWS, "SELECT emb_normalize(x) FROM t", &engine("SELECT array_normalize(x) FROM t"));
-    let rescaled = engine("SELECT array_scale(array_normalize(x), 2.0) FROM t");
+    bench.compare(
+        "emb_normalize",
+        ROWS,
+        "SELECT emb_normalize(x) FROM t",
+        &engine("SELECT array_normalize(CAST(x AS DOUBLE[])) FROM t"),
+    );
+    let rescaled = engine("SELECT array_scale(array_normalize(CAST(x AS DOUBLE[])), 2.0) FROM t");
     bench.compare("emb_rescale", ROWS, "SELECT emb_rescale(x, 2.0) FROM t", &rescaled);
-    bench.compare("emb_center", ROWS, "SELECT emb_center(x, y) FROM t", &engine("SELECT array_subtract(x, y) FROM t"));
+    bench.compare(
+        "emb_center",
+        ROWS,
+        "SELECT emb_center(x, y) FROM t",
+        &engine("SELECT array_subtract(CAST(x AS DOUBLE[]), CAST(y AS DOUBLE[])) FROM t"),
+    );
     bench.compare(
         "emb_cosine",
         ROWS,

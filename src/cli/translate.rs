@@ -137,9 +137,12 @@ fn watch(plan: &Plan, progress: &Progress, finished: &AtomicBool) {
             said = Instant::now();
             let (rows, files) = done();
             let share = rows as f64 / plan.rows().max(1) as f64;
-            let left = if share > 0.0 { begin.elapsed().as_secs_f64() * (1.0 / share - 1.0) } else { f64::NAN };
+            let left = match rows {
+                0 => String::new(),
+                _ => format!(", {:.0} s left", begin.elapsed().as_secs_f64() * (1.0 / share - 1.0)),
+            };
             eprintln!(
-                "{} of {} rows, {files} of {} files, {left:.0} s left",
+                "{} of {} rows, {files} of {} files{left}",
                 HumanCount(rows),
                 HumanCount(plan.rows()),
                 plan.files()

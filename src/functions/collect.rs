@@ -3,13 +3,16 @@
 //! Partitions send their rows in any order, so nothing is computed before `evaluate`, which sorts by key. A row with a NULL
 //! vector is no anchor and is left out.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::logical_expr::Accumulator;
 
+use super::arguments::failed;
 use crate::column::{Embeddings, Flaw, KeyKind, Keys, Width, embedding};
 use crate::kernel::{Rows, norm};
 
@@ -149,5 +152,46 @@ impl Collected {
         size_of::<Self>()
             + self.key_bytes
             + self.columns.iter().map(|column| column.capacity() * size_of::<f32>()).sum::<usize>()
+    }
+}
+
+/// An accumulator that collects keyed rows and computes its result from all of them.
+pub struct FromAll<F> {
+    rows: Collected,
+    compute: F,
+}
+
+impl<F: Fn(&Collected) -> crate::Result<ScalarValue> + Send + Sync> FromAll<F> {
+    /// Collects into `rows`, which is empty, and calls `compute` at the end.
+    pub fn new(rows: Collected, compute: F) -> Self {
+        Self { rows, compute }
+    }
+}
+
+impl<F> fmt::Debug for FromAll<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FromAll").field(&self.rows).finish()
+    }
+}
+
+impl<F: Fn(&Collected) -> crate::Result<ScalarValue> + Send + Sync + 'static> Accumulator for FromAll<F> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.rows.update(values)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.rows.state()
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.rows.merge(states)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        (self.compute)(&self.rows).map_err(|error| failed(self.rows.function, error))
+    }
+
+    fn size(&self) -> usize {
+        self.rows.size()
     }
 }

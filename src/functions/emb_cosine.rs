@@ -13,7 +13,7 @@ use super::arguments::{Batch, Call};
 use super::scalar::Scalar;
 use crate::column::{Flaw, Width};
 use crate::kernel::cosine::cosine;
-use crate::kernel::norm::norm;
+use crate::kernel::norm::is_finite;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -45,12 +45,16 @@ impl Scalar for EmbCosine {
                 cosines.push(None);
                 continue;
             };
-            for (i, name, v) in [(0, "a", left), (1, "b", right)] {
-                if !norm(v).is_finite() {
-                    return Err(batch.flaw(i, name, &Flaw::NotFinite { row }));
+            let cosine = cosine(left, right);
+            // An item that is not finite makes the cosine NaN, or none at all beside the zero vector.
+            if cosine.is_none_or(f64::is_nan) {
+                for (i, name, v) in [(0, "a", left), (1, "b", right)] {
+                    if !is_finite(v) {
+                        return Err(batch.flaw(i, name, &Flaw::NotFinite { row }));
+                    }
                 }
             }
-            cosines.push(cosine(left, right));
+            cosines.push(cosine);
         }
         batch.result(Arc::new(Float64Array::from(cosines)))
     }

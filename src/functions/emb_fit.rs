@@ -4,17 +4,16 @@
 //! Without `method` it is `parseval`. Pairs with a NULL side are left out. Duplicate keys, fewer than two pairs, more than
 //! 20,000 pairs, a NULL key beside vectors, a NULL or non-finite item are errors.
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Accumulator;
 use datafusion::logical_expr::function::AccumulatorArgs;
 
 use super::aggregate::{Aggregate, literal_options};
-use super::arguments::{Call, failed};
-use super::collect::Collected;
+use super::arguments::Call;
+use super::collect::{Collected, FromAll};
 use super::options::{Kind, METHOD, Spec, spec};
-use crate::column::{Method, Translator};
+use crate::column::Translator;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -46,45 +45,14 @@ impl Aggregate for EmbFit {
 
     fn accumulator(&self, call: &Call<'_>, args: &AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let options = literal_options(Self::NAME, args, 3)?;
-        Ok(Box::new(Fit {
-            method: options.method(0, "parseval")?,
-            source: options.text("source_encoder", 0)?.unwrap_or_default(),
-            target: options.text("target_encoder", 0)?.unwrap_or_default(),
-            rows: Collected::new(Self::NAME, &VECTORS, call.key(0, "key")?, widths(call)?.to_vec()),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct Fit {
-    rows: Collected,
-    method: Method,
-    source: String,
-    target: String,
-}
-
-impl Accumulator for Fit {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.rows.update(values)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.rows.state()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.rows.merge(states)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        let (source, target) = (self.rows.rows(0), self.rows.rows(1));
-        let names = (self.source.as_str(), self.target.as_str());
-        let fitted = Translator::fit_rows(self.rows.keys(), source, target, names, &self.method);
-        let fitted = fitted.and_then(|fitted| fitted.to_array()).map_err(|error| failed(EmbFit::NAME, error))?;
-        Ok(ScalarValue::Struct(fitted.into()))
-    }
-
-    fn size(&self) -> usize {
-        self.rows.size() + self.source.len() + self.target.len()
+        let method = options.method(0, "parseval")?;
+        let source = options.text("source_encoder", 0)?.unwrap_or_default();
+        let target = options.text("target_encoder", 0)?.unwrap_or_default();
+        let rows = Collected::new(Self::NAME, &VECTORS, call.key(0, "key")?, widths(call)?.to_vec());
+        Ok(Box::new(FromAll::new(rows, move |rows: &Collected| {
+            let names = (source.as_str(), target.as_str());
+            let fitted = Translator::fit_rows(rows.keys(), rows.rows(0), rows.rows(1), names, &method)?;
+            Ok(ScalarValue::Struct(fitted.to_array()?.into()))
+        })))
     }
 }

@@ -16,7 +16,7 @@ use super::aggregate::Aggregate;
 use super::arguments::Call;
 use crate::column::{Embeddings, Flaw, Width, embedding};
 use crate::kernel::mean::MeanSum;
-use crate::kernel::norm::norm;
+use crate::kernel::norm::is_finite;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Accumulator for Mean {
         for row in 0..v.len() {
             let expected = self.sum.width().or(v.first_width()).unwrap_or_default();
             if let Some(v) = v.row_of(row, expected).map_err(flawed)? {
-                if !norm(v).is_finite() {
+                if !is_finite(v) {
                     return Err(flawed(Flaw::NotFinite { row }));
                 }
                 self.sum.add(v);

@@ -5,15 +5,14 @@
 //! have no direction and are dropped and counted. Duplicate keys, fewer than two different rows, more than 20,000 rows, a
 //! NULL key beside a vector, a NULL or non-finite item are errors.
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::Accumulator;
 use datafusion::logical_expr::function::AccumulatorArgs;
 
 use super::aggregate::{Aggregate, literal_options};
-use super::arguments::{Call, failed};
-use super::collect::Collected;
+use super::arguments::Call;
+use super::collect::{Collected, FromAll};
 use super::options::{Kind, Spec, spec};
 use crate::column::Space;
 
@@ -51,37 +50,9 @@ impl Aggregate for EmbSpace {
         let encoder = options.text("encoder", 0)?.unwrap_or_default();
         let widths = vec![call.fixed_embedding(1, "v")?];
         let rows = Collected::new(Self::NAME, &VECTORS, call.key(0, "key")?, widths);
-        Ok(Box::new(Fit { rows, encoder, parseval }))
-    }
-}
-
-#[derive(Debug)]
-struct Fit {
-    rows: Collected,
-    encoder: String,
-    parseval: bool,
-}
-
-impl Accumulator for Fit {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.rows.update(values)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.rows.state()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.rows.merge(states)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        let space = Space::fit(self.rows.keys(), self.rows.rows(0), &self.encoder, self.parseval);
-        let space = space.and_then(|space| space.to_array()).map_err(|error| failed(EmbSpace::NAME, error))?;
-        Ok(ScalarValue::Struct(space.into()))
-    }
-
-    fn size(&self) -> usize {
-        self.rows.size() + self.encoder.len()
+        Ok(Box::new(FromAll::new(rows, move |rows: &Collected| {
+            let space = Space::fit(rows.keys(), rows.rows(0), &encoder, parseval)?;
+            Ok(ScalarValue::Struct(space.to_array()?.into()))
+        })))
     }
 }

@@ -5,6 +5,12 @@ pub fn norm(v: &[f32]) -> f64 {
     dot(v, v).sqrt()
 }
 
+/// Whether every item is a finite number.
+pub fn is_finite(v: &[f32]) -> bool {
+    // Without a branch an item, so that the compiler can look at many at a time.
+    v.iter().fold(true, |finite, x| finite & x.is_finite())
+}
+
 /// `a . b` over the common length, in eight interleaved `f64` sums that are added in a fixed order: the same bits on
 /// every run, and a shape the compiler turns into vector instructions.
 pub fn dot(a: &[f32], b: &[f32]) -> f64 {
