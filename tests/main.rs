@@ -9,6 +9,7 @@ mod layers;
 mod pipeline;
 mod registry;
 mod sink;
+mod signals;
 mod slt;
 mod sql;
 mod stored;

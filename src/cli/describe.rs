@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::print::print;
 use crate::lake::{Place, describe::describe};
 
 /// Say what a file is: a space, decoder or translator; a translation and where it came from; or any other Parquet file
@@ -21,6 +22,6 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
     let place = Place::new(&args.file, runtime.handle())?;
-    print!("{}", describe(&place)?);
+    print(&describe(&place)?)?;
     Ok(ExitCode::SUCCESS)
 }

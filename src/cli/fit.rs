@@ -1,10 +1,13 @@
 //! `babelake fit`: a translator from two tables that hold some of the same rows.
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use serde_json::Value;
 
+use super::print::print;
+use super::signals::Signals;
 use crate::column::describe::{measured, quality_table};
 use crate::column::{Method, MethodOptions};
 use crate::lake::Place;
@@ -121,8 +124,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         seed: args.seed,
     };
     let fitted = fit(&request)?;
+    let signals = Signals::listen()?;
+    // What a signal interrupts here would stay staged beside the output.
+    let stoppable = signals.stoppable(|_| eprintln!("storing the translator; once more to stop at once"));
     store(&fitted.translator, &output, args.overwrite)?;
-    report(&fitted, args, &request);
+    drop(stoppable);
+    print(&report(&fitted, args, &request)?)?;
+    for caution in &fitted.cautions {
+        eprintln!("caution: {caution}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -140,35 +150,37 @@ fn method(args: &Args) -> anyhow::Result<Method> {
     Ok(Method::new(&options, "parseval")?)
 }
 
-fn report(fitted: &Fit, args: &Args, request: &Request) {
+fn report(fitted: &Fit, args: &Args, request: &Request) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
     let translator = &fitted.translator;
     let count = |name: &str| fitted.found[name].as_u64().unwrap_or(0);
-    println!(
+    writeln!(
+        text,
         "{} ({}) -> {} ({}), method {}",
         request.source_name, translator.source_width, request.target_name, translator.target_width, translator.method
-    );
-    println!(
+    )?;
+    writeln!(
+        text,
         "pairs: {} ({} with a NULL embedding); without twin: {} source rows, {} target rows",
         count("pairs"),
         count("pairs_with_a_null_embedding"),
         count("source_rows_without_twin"),
         count("target_rows_without_twin")
-    );
+    )?;
     let (anchors, candidates) = (count("anchors"), count("pairs_that_may_be_anchors"));
     match args.anchors {
-        Some(_) => println!("anchors: {anchors} of {candidates}"),
-        None if candidates > DEFAULT_ANCHORS as u64 => println!(
+        Some(_) => writeln!(text, "anchors: {anchors} of {candidates}")?,
+        None if candidates > DEFAULT_ANCHORS as u64 => writeln!(
+            text,
             "anchors: {anchors} of {candidates} (the default cap is {DEFAULT_ANCHORS}; --anchors N takes up to {MAX_ANCHORS})"
-        ),
-        None => println!("anchors: {anchors}"),
+        )?,
+        None => writeln!(text, "anchors: {anchors}")?,
     }
     if let Some((quality, table)) = fitted.quality.as_ref().and_then(with_table) {
-        println!("measured: {}\n\n{table}\n", measured(quality));
+        writeln!(text, "measured: {}\n\n{table}\n", measured(quality))?;
     }
-    println!("{}: translator {}", args.output, &translator.digest.get(..16).unwrap_or_default());
-    for caution in &fitted.cautions {
-        eprintln!("caution: {caution}");
-    }
+    writeln!(text, "{}: translator {}", args.output, &translator.digest.get(..16).unwrap_or_default())?;
+    Ok(text)
 }
 
 fn with_table(quality: &Value) -> Option<(&Value, String)> {

@@ -59,7 +59,7 @@ pub struct Printer {
 impl Printer {
     /// A printer on stdout.
     pub fn new(options: Options) -> Self {
-        Self { options, out: Out { stdout: std::io::stdout(), closed: Rc::default() }, table: String::new() }
+        Self { options, out: Out::new(), table: String::new() }
     }
 
     /// Reads rows to their end, or until nobody reads stdout any more, and returns how many there were. Everything but a
@@ -124,9 +124,13 @@ impl Printer {
     }
 
     fn text(&mut self, text: &str) -> Result<()> {
-        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
-        written.map_err(|source| Error::Io { path: "stdout".to_owned(), source })
+        self.out.text(text)
     }
+}
+
+/// Writes text to stdout. When nobody reads it, that is no error.
+pub fn print(text: &str) -> Result<()> {
+    Out::new().text(text)
 }
 
 async fn drain(
@@ -150,6 +154,15 @@ struct Out {
 }
 
 impl Out {
+    fn new() -> Self {
+        Self { stdout: std::io::stdout(), closed: Rc::default() }
+    }
+
+    fn text(&mut self, text: &str) -> Result<()> {
+        let written = self.write_all(text.as_bytes()).and_then(|()| self.flush());
+        written.map_err(|source| Error::Io { path: "stdout".to_owned(), source })
+    }
+
     fn unless_closed<T>(
         &mut self,
         nothing: T,

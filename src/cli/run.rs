@@ -9,7 +9,8 @@ use anyhow::Context;
 use datafusion::execution::SendableRecordBatchStream;
 
 use super::print::{Options, Printer, summary};
-use super::{Ended, report_error, runtime, until_signal};
+use super::signals::{Ended, Signals};
+use super::{report_error, runtime};
 use crate::pipeline::{Parameters, Report, Script, Statement, Watch, parameters, run as run_script};
 use crate::{Result, session};
 
@@ -84,7 +85,8 @@ fn pipeline(args: &Args, path: &str, report: &mut Report) -> anyhow::Result<Exit
     let terminal = std::io::stderr().is_terminal();
     let mut watch = Log { name, terminal, line: String::new(), printer: Printer::new(args.options) };
     let work = run_script(&context, &script, &mut watch, report);
-    match runtime()?.block_on(until_signal(&context, work))? {
+    let runtime = runtime()?;
+    match Signals::listen()?.until(&runtime, &context, work) {
         Ended::Itself(result) => {
             if result.is_err() && terminal {
                 eprintln!();
@@ -93,6 +95,8 @@ fn pipeline(args: &Args, path: &str, report: &mut Report) -> anyhow::Result<Exit
             Ok(ExitCode::SUCCESS)
         }
         Ended::Stopped(code) => {
+            // Without waiting for what the workers still compute.
+            runtime.shutdown_background();
             report.error = Some("stopped by a signal".to_owned());
             eprintln!("{}stopped: the statement under way has written nothing", if terminal { "\n" } else { "" });
             Ok(ExitCode::from(code))

@@ -18,7 +18,8 @@ use rustyline::{Editor, Helper};
 use tokio::runtime::Runtime;
 
 use super::print::{Options, Printer, summary};
-use super::{Ended, report_error, runtime, until_signal};
+use super::signals::{Ended, INTERRUPTED, Signals};
+use super::{report_error, runtime};
 use crate::pipeline::{Report, Script, Statement, Watch, is_complete, run as run_script};
 use crate::{Result, session};
 
@@ -78,12 +79,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         None if std::io::stdin().is_terminal() => return repl(&context, &mut printer),
         None => vec![stdin()?],
     };
-    let runtime = runtime()?;
+    let engine = Engine::new(&context)?;
     for script in &scripts {
-        if let Ended::Stopped(code) =
-            one(&runtime, &context, script, &mut Show { printer: &mut printer, timing: false })?
-        {
-            return Ok(ExitCode::from(code));
+        if let Ended::Stopped(code) = engine.run(script, &mut Show { printer: &mut printer, timing: false })? {
+            return Ok(engine.leave(code));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -95,11 +94,31 @@ fn stdin() -> anyhow::Result<Script> {
     Ok(Script::plain(Some("stdin"), &text)?)
 }
 
-fn one(runtime: &Runtime, context: &SessionContext, script: &Script, show: &mut Show) -> anyhow::Result<Ended<()>> {
-    let mut report = Report::default();
-    match runtime.block_on(until_signal(context, run_script(context, script, show, &mut report)))? {
-        Ended::Itself(result) => Ok(Ended::Itself(result?)),
-        Ended::Stopped(code) => Ok(Ended::Stopped(code)),
+/// What scripts run on.
+struct Engine<'a> {
+    context: &'a SessionContext,
+    runtime: Runtime,
+    signals: Signals,
+}
+
+impl<'a> Engine<'a> {
+    fn new(context: &'a SessionContext) -> anyhow::Result<Self> {
+        Ok(Self { context, runtime: runtime()?, signals: Signals::listen()? })
+    }
+
+    fn run(&self, script: &Script, show: &mut Show<'_>) -> anyhow::Result<Ended<()>> {
+        let mut report = Report::default();
+        let work = run_script(self.context, script, show, &mut report);
+        match self.signals.until(&self.runtime, self.context, work) {
+            Ended::Itself(result) => Ok(Ended::Itself(result?)),
+            Ended::Stopped(code) => Ok(Ended::Stopped(code)),
+        }
+    }
+
+    /// Ends after a signal, without waiting for what the workers still compute.
+    fn leave(self, code: u8) -> ExitCode {
+        self.runtime.shutdown_background();
+        ExitCode::from(code)
     }
 }
 
@@ -149,7 +168,7 @@ impl Validator for Statements {
 }
 
 fn repl(context: &SessionContext, printer: &mut Printer) -> anyhow::Result<ExitCode> {
-    let runtime = runtime()?;
+    let engine = Engine::new(context)?;
     let mut editor: Editor<Statements, FileHistory> = Editor::new()?;
     editor.set_helper(Some(Statements));
     let history = history_file();
@@ -175,10 +194,10 @@ fn repl(context: &SessionContext, printer: &mut Printer) -> anyhow::Result<ExitC
                 let sql = if text == "\\f" { FUNCTIONS } else { text };
                 let script = Script::plain(None, sql).map_err(anyhow::Error::from);
                 let mut show = Show { printer: &mut *printer, timing: true };
-                match script.and_then(|script| one(&runtime, context, &script, &mut show)) {
+                match script.and_then(|script| engine.run(&script, &mut show)) {
                     Ok(Ended::Itself(())) => {}
-                    Ok(Ended::Stopped(130)) => eprintln!("stopped"),
-                    Ok(Ended::Stopped(code)) => return Ok(ExitCode::from(code)),
+                    Ok(Ended::Stopped(INTERRUPTED)) => eprintln!("stopped"),
+                    Ok(Ended::Stopped(code)) => return Ok(engine.leave(code)),
                     Err(error) => report_error(&error),
                 }
             }

@@ -3,14 +3,13 @@
 use std::io::IsTerminal;
 use std::num::NonZero;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use tokio::runtime::Handle;
 
-use super::Signals;
+use super::signals::Signals;
 use crate::lake::translate::{Outcome, Plan, Progress, Request};
 use crate::lake::{Place, stored::read_translator};
 
@@ -62,8 +61,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         threads: args.threads,
     })?;
     let progress = Arc::new(Progress::default());
-    let signal = Arc::new(AtomicU8::new(0));
-    listen(runtime.handle(), &progress, &signal)?;
+    let signal = Arc::new(OnceLock::new());
+    let signals = Signals::listen()?;
+    let stoppable = signals.stoppable({
+        let (progress, signal) = (Arc::clone(&progress), Arc::clone(&signal));
+        move |code| {
+            signal.set(code).ok();
+            progress.stop.store(true, Ordering::Release);
+        }
+    });
 
     let finished = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
@@ -73,11 +79,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         watcher.thread().unpark();
         outcome
     });
-    Ok(last_words(&outcome, signal.load(Ordering::Relaxed), begin.elapsed()))
+    drop(stoppable);
+    Ok(last_words(&outcome, signal.get().copied(), begin.elapsed()))
 }
 
 /// Says how the job ended and how the lake stands; the exit code.
-fn last_words(outcome: &Outcome, signal: u8, took: Duration) -> ExitCode {
+fn last_words(outcome: &Outcome, signal: Option<u8>, took: Duration) -> ExitCode {
     let (done, planned) = (outcome.files, outcome.planned);
     if let Some(error) = &outcome.error {
         eprintln!("error: {error}");
@@ -88,7 +95,10 @@ fn last_words(outcome: &Outcome, signal: u8, took: Duration) -> ExitCode {
             None => "stopped by a signal; the same command with --overwrite does it all again",
         };
         eprintln!("{done} of {planned} files done, none half-written; {next}");
-        return if outcome.error.is_some() { ExitCode::FAILURE } else { ExitCode::from(signal) };
+        return match (&outcome.error, signal) {
+            (None, Some(code)) => ExitCode::from(code),
+            _ => ExitCode::FAILURE,
+        };
     }
     let seconds = took.as_secs_f64();
     eprintln!(
@@ -98,19 +108,6 @@ fn last_words(outcome: &Outcome, signal: u8, took: Duration) -> ExitCode {
         outcome.bytes as f64 / 1e6
     );
     ExitCode::SUCCESS
-}
-
-/// Lets a signal stop the job, and a second one end the process at once; the first one's exit code is left in `code`.
-fn listen(runtime: &Handle, progress: &Arc<Progress>, code: &Arc<AtomicU8>) -> anyhow::Result<()> {
-    let _inside = runtime.enter();
-    let mut signals = Signals::listen()?;
-    let (progress, code) = (Arc::clone(progress), Arc::clone(code));
-    runtime.spawn(async move {
-        code.store(signals.next().await, Ordering::Relaxed);
-        progress.stop.store(true, Ordering::Relaxed);
-        std::process::exit(signals.next().await.into());
-    });
-    Ok(())
 }
 
 /// Shows a bar on a terminal, a line now and then elsewhere.

@@ -87,7 +87,7 @@ pub struct Progress {
 
 impl Progress {
     fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Acquire)
     }
 }
 
