@@ -1,5 +1,6 @@
 //! What cannot be done is said, with the file, column and row in the message; the exit code is not 0 and no output is touched.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -7,6 +8,7 @@ use arrow::array::{
     StructArray,
 };
 use arrow::datatypes::{DataType, Float32Type};
+use parquet::file::metadata::{ParquetMetaDataReader, ParquetMetaDataWriter};
 
 use crate::tester::{World, columns, random, table, vectors, with_id};
 
@@ -41,6 +43,25 @@ fn ragged() -> RecordBatch {
     embedding(Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(rows)))
 }
 
+/// The file `from` with a footer that has the first page before the file's beginning.
+fn negative_offset(world: &World, from: &str, to: &str) {
+    let file = std::fs::File::open(world.path(from)).unwrap();
+    let mut footer = ParquetMetaDataReader::new().parse_and_finish(&file).unwrap().into_builder();
+    let groups = footer.take_row_groups().into_iter().map(|group| {
+        let mut group = group.into_builder();
+        let columns = group.take_columns().into_iter();
+        let columns = columns.map(|column| {
+            let column = column.into_builder().set_data_page_offset(-5);
+            column.set_offset_index_offset(None).set_column_index_offset(None).build().unwrap()
+        });
+        group.set_column_metadata(columns.collect()).build().unwrap()
+    });
+    let footer = footer.set_row_groups(groups.collect()).build();
+    let mut out = std::fs::File::create(world.path(to)).unwrap();
+    out.write_all(b"PAR1").unwrap();
+    ParquetMetaDataWriter::new(out, &footer).finish().unwrap();
+}
+
 #[test]
 fn files_and_columns_that_cannot_be_used() {
     let world = World::new();
@@ -61,9 +82,10 @@ fn files_and_columns_that_cannot_be_used() {
     let mut damaged = good.clone();
     damaged[8..200].fill(0xA5);
     std::fs::write(world.path("damaged.parquet"), &damaged).unwrap();
+    negative_offset(&world, "good.parquet", "negative.parquet");
     std::fs::create_dir(world.path("folder")).unwrap();
 
-    let cases: [(&str, &[&str]); 16] = [
+    let cases: [(&str, &[&str]); 17] = [
         ("missing.parquet", &["missing.parquet: there is no such file or folder"]),
         ("folder", &["folder: this folder has no *.parquet files"]),
         ("good.parquet --column vec", &["good.parquet: there is no column `vec`; its columns are `id`, `embedding`"]),
@@ -86,6 +108,7 @@ fn files_and_columns_that_cannot_be_used() {
         ("hello.parquet", &["hello.parquet: is not a Parquet file"]),
         ("zero.parquet", &["zero.parquet: is empty"]),
         ("damaged.parquet", &["damaged.parquet: cannot be read"]),
+        ("negative.parquet", &["negative.parquet: is damaged: its footer has a negative size or offset"]),
     ];
     for (input, words) in cases {
         refused(&world, &format!("translate {input} --to out.parquet --translator t.parquet"), "out.parquet", words);
@@ -125,6 +148,8 @@ fn outputs_that_are_in_the_way() {
     translate("in --to ./other/../in/sub --overwrite", "in", &["is in the input folder"]);
     translate("in/a.parquet --to in/a.parquet --overwrite", "in", &["is an input of this job"]);
     translate("in/a.parquet --to in --overwrite", "in", &["is an input of this job"]);
+    translate("in/a.parquet --to t.parquet --overwrite", "t.parquet", &["t.parquet: is an input of this job"]);
+    translate("in --to x.parquet --overwrite", "x.parquet", &["x.parquet: is a file, and the input is a folder"]);
     refused(
         &world,
         "fit --source x.parquet --target y.parquet --key id -o t.parquet",

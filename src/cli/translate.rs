@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use super::signals::Signals;
+use crate::lake::Place;
 use crate::lake::translate::{Outcome, Plan, Progress, Request};
-use crate::lake::{Place, stored::read_translator};
 
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
 ///
@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(&Request {
         input: place(&args.input)?,
         output: place(&args.to)?,
-        translator: read_translator(&place(&args.translator)?)?,
+        translator: place(&args.translator)?,
         column: args.column.clone(),
         overwrite: args.overwrite,
         threads: args.threads,

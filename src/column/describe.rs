@@ -39,7 +39,7 @@ impl Lines {
 
 fn space(space: &Space, lines: &mut Lines) {
     let anchors = &space.anchors;
-    lines.add("encoder", name(&anchors.encoder));
+    lines.add("encoder", encoder_name(&anchors.encoder));
     lines.add("width", anchors.width);
     lines.add("anchors", anchors.keys.len());
     lines.add("keys", format!("{} ({})", anchors.keys.kind(), anchors.keys.digest()));
@@ -52,7 +52,7 @@ fn space(space: &Space, lines: &mut Lines) {
 }
 
 fn decoder(decoder: &Decoder, lines: &mut Lines) {
-    lines.add("encoder", name(&decoder.encoder));
+    lines.add("encoder", encoder_name(&decoder.encoder));
     lines.add("width", decoder.width);
     lines.add("anchors", decoder.anchors());
     method(&decoder.method, &decoder.settings, lines);
@@ -63,7 +63,7 @@ fn decoder(decoder: &Decoder, lines: &mut Lines) {
 }
 
 fn translator(translator: &Translator, lines: &mut Lines) {
-    let (from, to) = (name(&translator.source_encoder), name(&translator.target_encoder));
+    let (from, to) = (encoder_name(&translator.source_encoder), encoder_name(&translator.target_encoder));
     lines.add("direction", format!("{from} -> {to}"));
     lines.add("widths", format!("{} -> {}", translator.source_width, translator.target_width));
     method(&translator.method, &translator.settings, lines);
@@ -74,7 +74,8 @@ fn translator(translator: &Translator, lines: &mut Lines) {
     lines.add("digest", &translator.digest);
 }
 
-fn name(encoder: &str) -> &str {
+/// An encoder's name as people read it.
+pub fn encoder_name(encoder: &str) -> &str {
     if encoder.is_empty() { "(unnamed)" } else { encoder }
 }
 

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use super::Place;
 use super::file::File;
 use super::lineage::Lineage;
-use super::stored::{read_value, stored_columns};
-use crate::column::{Width, describe::describe as describe_value};
-use crate::{Error, Result};
+use super::stored::{of_file, read_value, stored_columns};
+use crate::Result;
+use crate::column::Width;
+use crate::column::describe::{describe as describe_value, encoder_name};
 
 /// Readable lines `name: value` about the file at `place`.
 pub fn describe(place: &Place) -> Result<String> {
@@ -19,11 +20,7 @@ pub fn describe(place: &Place) -> Result<String> {
             line(&mut text, "column", file.schema().field(*index).name());
         }
         let value = read_value(&file, *index)?;
-        let described = describe_value(*kind, &value, 0).map_err(|error| match error {
-            Error::Invalid(message) => Error::file(file.shown(), message),
-            error @ Error::Format { .. } => Error::file(file.shown(), error.to_string()),
-            other => other,
-        })?;
+        let described = describe_value(*kind, &value, 0).map_err(|error| of_file(&file, error))?;
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{described}");
     }
@@ -46,9 +43,8 @@ fn line(text: &mut String, name: &str, value: &str) {
 }
 
 fn translation(text: &mut String, lineage: &Lineage) {
-    let named = |name: &str| if name.is_empty() { "(unnamed)".to_owned() } else { name.to_owned() };
     line(text, "kind", "translated embeddings");
-    let direction = format!("{} -> {}", named(&lineage.source_encoder), named(&lineage.target_encoder));
+    let direction = format!("{} -> {}", encoder_name(&lineage.source_encoder), encoder_name(&lineage.target_encoder));
     line(text, "direction", &direction);
     line(text, "column translated", &lineage.column);
     line(text, "method", &lineage.method);

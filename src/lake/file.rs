@@ -1,21 +1,23 @@
 //! One Parquet file: its footer, its embedding column, its rows.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
-use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
 use parquet::file::reader::ChunkReader;
 
 use super::Source;
 use super::window::Windows;
 use crate::column::{Embeddings, Flaw, Width};
+use crate::kernel::block::BLOCK_ROWS;
 use crate::{Error, Result};
 
 /// Names that an embedding column has when nobody says otherwise, the first one found counts.
@@ -49,9 +51,22 @@ impl File {
     pub fn open(source: Source) -> Result<Self> {
         let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
         let loaded = Windows::footer(&source).and_then(|windows| ArrowReaderMetadata::load(&windows, options));
-        match loaded {
-            Ok(metadata) => Ok(Self { source, metadata }),
-            Err(error) => Err(Error::file(source.shown(), no_footer(&source, &error))),
+        let file = match loaded {
+            Ok(metadata) => Self { source, metadata },
+            Err(error) => return Err(Error::file(source.shown(), no_footer(&source, &error))),
+        };
+        // The readers take these for granted and panic.
+        let groups = file.metadata().row_groups();
+        let chunks = groups.iter().flat_map(|group| group.columns());
+        let sane = |chunk: &ColumnChunkMetaData| {
+            chunk.data_page_offset() >= 0
+                && chunk.dictionary_page_offset().is_none_or(|offset| offset >= 0)
+                && chunk.compressed_size() >= 0
+        };
+        if groups.iter().all(|group| group.num_rows() >= 0) && chunks.into_iter().all(sane) {
+            Ok(file)
+        } else {
+            Err(Error::file(file.shown(), "is damaged: its footer has a negative size or offset"))
         }
     }
 
@@ -143,7 +158,7 @@ impl File {
             return Ok(Some(width));
         }
         for batch in self.read(&[column.index], 64, None)? {
-            let batch = batch.map_err(|error| self.unreadable(error))?;
+            let batch = batch?;
             let view = Embeddings::of(batch.column(0)).map_err(|flaw| self.flaw(column, 0, &flaw))?;
             if let Some(width) = view.first_width() {
                 return Ok(Some(width));
@@ -152,23 +167,23 @@ impl File {
         Ok(None)
     }
 
-    /// Rows that make a batch of a few MB, given what the columns take on disk before compression; never more than 8,192,
-    /// a multiple of 256 where that many fit.
-    pub fn batch_rows(&self, width: usize) -> usize {
-        let bytes: i64 = self.metadata().row_groups().iter().map(|group| group.total_byte_size()).sum();
-        let stored = usize::try_from(bytes).unwrap_or(0) / usize::try_from(self.rows()).unwrap_or(0).max(1);
-        let rows = (BATCH_BYTES / stored.max(width * size_of::<f32>()).max(1)).clamp(1, BATCH_ROWS);
-        if rows > 256 { rows / 256 * 256 } else { rows }
+    /// Rows that make a batch of a few MB of some columns, of which `vector` is a column of `width` numbers: whole blocks of
+    /// the kernel, 8,192 rows at most. Of columns whose rows have no fixed size (texts, say) nothing is known beforehand: the
+    /// size in the file is the dictionary's where there is one. They are read by the smallest batch.
+    pub fn batch_rows(&self, columns: &[usize], vector: Option<(&VectorColumn, usize)>) -> usize {
+        let bytes = columns.iter().map(|&index| match vector {
+            Some((vector, width)) if vector.index == index => Some(width * size_of::<f32>()),
+            _ => row_bytes(self.schema().field(index).data_type()),
+        });
+        match bytes.sum::<Option<usize>>() {
+            Some(bytes) => (BATCH_BYTES / bytes.max(1) / BLOCK_ROWS * BLOCK_ROWS).clamp(BLOCK_ROWS, BATCH_ROWS),
+            None => BLOCK_ROWS,
+        }
     }
 
     /// A reader of some columns (in the file's order), `batch_rows` at a time; of all rows, or of those of one row group
     /// that a selection takes.
-    pub fn read(
-        &self,
-        columns: &[usize],
-        batch_rows: usize,
-        part: Option<(usize, RowSelection)>,
-    ) -> Result<ParquetRecordBatchReader> {
+    pub fn read(&self, columns: &[usize], batch_rows: usize, part: Option<(usize, RowSelection)>) -> Result<Batches> {
         let parquet = self.metadata.parquet_schema();
         let mask = ProjectionMask::roots(parquet, columns.iter().copied());
         let leaves: Vec<usize> = (0..parquet.num_columns()).filter(|&leaf| mask.leaf_included(leaf)).collect();
@@ -187,19 +202,10 @@ impl File {
         if let Some((group, selection)) = part {
             builder = builder.with_row_groups(vec![group]).with_row_selection(selection);
         }
-        builder.build().map_err(|error| Error::file(self.shown(), format!("cannot be read: {error}")))
-    }
-
-    /// All of a small file as one batch of some columns.
-    pub fn read_all(&self, columns: &[usize]) -> Result<Vec<RecordBatch>> {
-        self.read(columns, BATCH_ROWS, None)?
-            .map(|batch| batch.map_err(|error| self.unreadable(error)))
-            .collect::<Result<Vec<_>>>()
-    }
-
-    /// An error of reading on.
-    pub fn unreadable(&self, error: ArrowError) -> Error {
-        Error::file(self.shown(), format!("cannot be read: {error}"))
+        match builder.build() {
+            Ok(reader) => Ok(Batches { shown: self.shown().to_owned(), reader: Some(reader) }),
+            Err(error) => Err(Error::file(self.shown(), format!("cannot be read: {error}"))),
+        }
     }
 
     /// What is wrong with an embedding column, in a batch that begins at row `first` of the file.
@@ -213,6 +219,46 @@ impl File {
     /// An error of one row.
     pub fn row_error(&self, column: &str, row: u64, message: impl Into<String>) -> Error {
         Error::Row { path: self.shown().to_owned(), column: column.to_owned(), row, message: message.into() }
+    }
+}
+
+/// The batches of a file. Errors name it.
+pub struct Batches {
+    shown: String,
+    /// `None` after a panic.
+    reader: Option<ParquetRecordBatchReader>,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let reader = self.reader.as_mut()?;
+        // Some damage makes a decoder panic.
+        match catch_unwind(AssertUnwindSafe(|| reader.next())) {
+            Ok(batch) => Some(batch?.map_err(|error| Error::file(&self.shown, format!("cannot be read: {error}")))),
+            Err(panic) => {
+                self.reader = None;
+                Some(Err(Error::file(&self.shown, format!("cannot be read, it is damaged: {}", said(panic.as_ref())))))
+            }
+        }
+    }
+}
+
+/// What a panic said.
+pub fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
+}
+
+/// Bytes of a row in memory, where all rows have the same.
+fn row_bytes(data_type: &DataType) -> Option<usize> {
+    match data_type {
+        DataType::Null | DataType::Boolean => Some(1),
+        DataType::FixedSizeBinary(bytes) => usize::try_from(*bytes).ok(),
+        DataType::FixedSizeList(item, width) => Some(row_bytes(item.data_type())? * usize::try_from(*width).ok()?),
+        DataType::Struct(fields) => fields.iter().map(|field| row_bytes(field.data_type())).sum(),
+        other => other.primitive_width(),
     }
 }
 

@@ -32,7 +32,7 @@ pub fn read_value(file: &File, index: usize) -> Result<StructArray> {
             format!("has {} rows: a stored value is in a file of one row", file.rows()),
         ));
     }
-    let batch = file.read_all(&[index])?.into_iter().next();
+    let batch = file.read(&[index], 1, None)?.next().transpose()?;
     let value = batch.as_ref().and_then(|batch| batch.column(0).as_struct_opt()).cloned();
     let value = value.filter(|value| value.len() == 1);
     value.ok_or_else(|| Error::file(file.shown(), "has no row"))
@@ -53,15 +53,18 @@ pub fn read_translator(place: &Place) -> Result<Translator> {
         ([], None) => return Err(Error::file(file.shown(), "holds no translator: `babelake fit` makes one")),
         _ => return Err(Error::file(file.shown(), "holds several translators: keep one in a file")),
     };
-    let named = |error: Error| match error {
-        Error::Invalid(message) => Error::file(file.shown(), message),
-        error @ Error::Format { .. } => Error::file(file.shown(), error.to_string()),
-        other => other,
-    };
     let value = read_value(&file, index)?;
     Translator::widths_of(value.data_type()).map_err(|message| Error::file(file.shown(), message))?;
-    let translator = Translator::read(&value, 0).map_err(named)?;
+    let translator = Translator::read(&value, 0).map_err(|error| of_file(&file, error))?;
     translator.ok_or_else(|| Error::file(file.shown(), "the translator is NULL: fit it again"))
+}
+
+/// An error about a stored value as one of its file.
+pub fn of_file(file: &File, error: Error) -> Error {
+    match error {
+        error @ (Error::Invalid(_) | Error::Format { .. }) => Error::file(file.shown(), error.to_string()),
+        other => other,
+    }
 }
 
 /// Writes a translator as a file of one row and one column.

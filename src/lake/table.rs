@@ -22,9 +22,6 @@ use crate::column::{Embeddings, KeyKind, Keys};
 use crate::kernel::keyed::Draw;
 use crate::{Error, Result};
 
-/// Rows read at a time where no vectors are read.
-const KEY_BATCH_ROWS: usize = 8192;
-
 /// A row: its file, and its row in that file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct At {
@@ -183,8 +180,8 @@ impl Table {
             let evaluate = evaluate.map(|compiled| compiled.plan(file, &projected)).transpose()?;
 
             let mut first = 0u64;
-            for batch in file.read(&columns, KEY_BATCH_ROWS, None)? {
-                let batch = batch.map_err(|error| file.unreadable(error))?;
+            for batch in file.read(&columns, file.batch_rows(&columns, None), None)? {
+                let batch = batch?;
                 let rows = batch.num_rows();
                 let evaluate = evaluate.as_ref().map(|condition| condition.rows(file, &batch)).transpose()?;
                 let anchor = match &anchors {
@@ -637,8 +634,9 @@ impl Vectors<'_> {
         let selection = RowSelection::from(selectors);
 
         let (mut wanted, mut read) = (rows.iter().peekable(), distinct.iter());
-        for batch in file.read(&[column.index], file.batch_rows(self.width), Some((group, selection)))? {
-            let batch = batch.map_err(|error| file.unreadable(error))?;
+        let batch_rows = file.batch_rows(&[column.index], Some((column, self.width)));
+        for batch in file.read(&[column.index], batch_rows, Some((group, selection)))? {
+            let batch = batch?;
             let taken: Vec<u64> = read.by_ref().take(batch.num_rows()).copied().collect();
             // Rows of a batch are the selected ones: a flaw's row is counted among them.
             let flaw = |flaw: crate::column::Flaw| match flaw.row().and_then(|row| taken.get(row)) {

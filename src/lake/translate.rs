@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions, compute_leaves,
 };
@@ -22,11 +22,13 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
-use super::file::{File, VectorColumn};
+use super::file::{Batches, File, VectorColumn, said};
 use super::lineage::{KEY, Lineage};
 use super::output::Output;
 use super::place::Found;
+use super::stored::read_translator;
 use super::{Place, Source};
+use crate::column::describe::encoder_name;
 use crate::column::{Embeddings, Flaw, Translator, Width, embedding};
 use crate::kernel::block::{BLOCK_ROWS, Scratch};
 use crate::{Error, Result};
@@ -35,6 +37,8 @@ use crate::{Error, Result};
 const CHUNK_BYTES: usize = 32 << 20;
 /// A chunk ends before it holds more than that, all columns counted.
 const CHUNK_LIMIT: usize = 64 << 20;
+/// Chunks that a thread may hold, in work or waiting for their turn to be written.
+const CHUNKS_A_THREAD: usize = 2;
 /// Outputs that exist and are named in an error.
 const NAMED: usize = 5;
 
@@ -45,8 +49,8 @@ pub struct Request {
     pub input: Place,
     /// A file for a file, a folder for a folder.
     pub output: Place,
-    /// What to translate with.
-    pub translator: Translator,
+    /// The file of the translator.
+    pub translator: Place,
     /// The embedding column; found where absent.
     pub column: Option<String>,
     /// Whether outputs that exist are replaced.
@@ -110,6 +114,7 @@ impl Plan {
     /// Checks everything that can be checked before a row is translated: that there is input, that every file has the
     /// column with vectors of the translator's width and is no translation itself, and that no output is in the way.
     pub fn new(request: &Request) -> Result<Self> {
+        let translator = read_translator(&request.translator)?;
         let found = request.input.find()?;
         let single = matches!(found, Found::File(_));
         if !single && request.output.is_within(&request.input) {
@@ -120,6 +125,12 @@ impl Plan {
         }
         let sources = found.files();
         let into_folder = !single || request.output.is_folder();
+        if into_folder && request.output.size()?.is_some() {
+            return Err(Error::Exists {
+                path: request.output.shown().to_owned(),
+                message: "is a file, and the input is a folder: name a folder".into(),
+            });
+        }
         let outputs = sources
             .iter()
             .map(
@@ -129,10 +140,10 @@ impl Plan {
         check_outputs(request, &sources, &outputs)?;
 
         let threads = request.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
-        let rows = check_inputs(request, &sources, threads)?;
+        let rows = check_inputs(request, &translator, &sources, threads)?;
         let tasks = sources.into_iter().zip(outputs).zip(rows);
         Ok(Self {
-            translator: request.translator.clone(),
+            translator,
             column: request.column.clone(),
             threads,
             tasks: tasks.map(|((source, output), rows)| Task { source, output, rows }).collect(),
@@ -163,26 +174,20 @@ impl Plan {
             }
         });
         let state = board.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let error = match state.error {
-            // A worker that panicked leaves its file unfinished.
-            None if state.done < self.tasks.len() && !progress.stopped() => {
-                Some(Error::Invalid("a worker stopped unexpectedly: please report this".into()))
-            }
-            error => error,
-        };
         Outcome {
             files: state.done,
             planned: self.tasks.len(),
             rows: state.rows,
             bytes: progress.bytes.load(Ordering::Relaxed),
-            error,
+            error: state.error,
         }
     }
 }
 
 /// Refuses outputs that are inputs, and those that exist unless they may be replaced.
 fn check_outputs(request: &Request, sources: &[Source], outputs: &[Place]) -> Result<()> {
-    let inputs: HashSet<_> = sources.iter().map(|source| source.place().path()).collect();
+    let inputs: HashSet<_> =
+        sources.iter().map(|source| source.place()).chain([&request.translator]).map(Place::path).collect();
     if let Some(output) = outputs.iter().find(|output| inputs.contains(output.path())) {
         return Err(Error::Exists {
             path: output.shown().to_owned(),
@@ -220,7 +225,7 @@ fn check_outputs(request: &Request, sources: &[Source], outputs: &[Place]) -> Re
 }
 
 /// Opens every input and checks it; the rows of each. Of several bad ones the first in order is reported.
-fn check_inputs(request: &Request, sources: &[Source], threads: usize) -> Result<Vec<u64>> {
+fn check_inputs(request: &Request, translator: &Translator, sources: &[Source], threads: usize) -> Result<Vec<u64>> {
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let checked = Mutex::new(BTreeMap::new());
@@ -230,7 +235,7 @@ fn check_inputs(request: &Request, sources: &[Source], threads: usize) -> Result
                 while !failed.load(Ordering::Relaxed) {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(source) = sources.get(index) else { return };
-                    let rows = check_input(request, source);
+                    let rows = check_input(request, translator, source);
                     failed.fetch_or(rows.is_err(), Ordering::Relaxed);
                     checked.lock().unwrap_or_else(PoisonError::into_inner).insert(index, rows);
                 }
@@ -240,7 +245,7 @@ fn check_inputs(request: &Request, sources: &[Source], threads: usize) -> Result
     checked.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
-fn check_input(request: &Request, source: &Source) -> Result<u64> {
+fn check_input(request: &Request, translator: &Translator, source: &Source) -> Result<u64> {
     let file = File::open(source.clone())?;
     if let Some(lineage) = Lineage::of(file.metadata().file_metadata().key_value_metadata()) {
         let by = lineage.map_or_else(|_| String::new(), |lineage| format!(" (to '{}')", lineage.target_encoder));
@@ -251,8 +256,8 @@ fn check_input(request: &Request, source: &Source) -> Result<u64> {
     }
     let column = file.vector_column(request.column.as_deref())?;
     match file.width(&column)? {
-        Some(width) if width != request.translator.source_width => {
-            Err(Error::file(file.shown(), other_width(&request.translator, &column, width)))
+        Some(width) if width != translator.source_width => {
+            Err(Error::file(file.shown(), other_width(translator, &column, width)))
         }
         _ => Ok(file.rows()),
     }
@@ -260,16 +265,15 @@ fn check_input(request: &Request, source: &Source) -> Result<u64> {
 
 /// What to say where a file's vectors are not the translator's source vectors.
 fn other_width(translator: &Translator, column: &VectorColumn, found: usize) -> String {
-    let named = |name: &str| if name.is_empty() { "(unnamed)".to_owned() } else { format!("'{name}'") };
-    let (from, to) = (named(&translator.source_encoder), named(&translator.target_encoder));
+    let (from, to) = (encoder_name(&translator.source_encoder), encoder_name(&translator.target_encoder));
     let (d_x, d_y) = (translator.source_width, translator.target_width);
     let advice = if found == d_y {
-        format!("these look like vectors of {to}, the other direction: fit a translator {to} -> {from}")
+        format!("these look like vectors of '{to}', the other direction: fit a translator '{to}' -> '{from}'")
     } else {
         "take the translator of this file's encoder".to_owned()
     };
     format!(
-        "column `{}` has vectors of {found} numbers, and the translator is for {from} ({d_x} numbers) -> {to} ({d_y} \
+        "column `{}` has vectors of {found} numbers, and the translator is for '{from}' ({d_x} numbers) -> '{to}' ({d_y} \
          numbers): {advice}",
         column.name
     )
@@ -320,7 +324,7 @@ struct Flight {
 }
 
 struct Reading {
-    reader: ParquetRecordBatchReader,
+    batches: Batches,
     /// Chunks read so far.
     chunks: usize,
     /// Rows read so far.
@@ -358,14 +362,26 @@ impl Board<'_> {
     fn work(&self) {
         let mut scratch = Scratch::default();
         loop {
-            let (task, stepped) = match self.step() {
+            let step = self.step();
+            let task = match &step {
                 Step::Leave => return,
-                Step::Open(task) => (task, self.open(task)),
-                Step::Read(flight, reading) => (flight.task, self.advance(&flight, reading, &mut scratch)),
+                Step::Open(task) => *task,
+                Step::Read(flight, _) => flight.task,
             };
-            if let Err(error) = stepped {
+            // The others wait for this file: a panic must end the job like any error.
+            let stepped = catch_unwind(AssertUnwindSafe(|| match step {
+                Step::Leave => Ok(()),
+                Step::Open(task) => self.open(task),
+                Step::Read(flight, reading) => self.advance(&flight, reading, &mut scratch),
+            }));
+            let failed = match stepped {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(self.plan.named(task, error)),
+                Err(panic) => Some(self.plan.panicked(task, said(panic.as_ref()))),
+            };
+            if let Some(error) = failed {
                 let mut state = lock(&self.state);
-                state.error.get_or_insert(self.plan.named(task, error));
+                state.error.get_or_insert(error);
                 // Dropped without completion: nothing of these outputs remains.
                 let given_up = std::mem::take(&mut state.flights);
                 drop(state);
@@ -382,11 +398,12 @@ impl Board<'_> {
             if state.error.is_some() || self.progress.stopped() {
                 return Step::Leave;
             }
-            for flight in &state.flights {
-                if flight.ahead.load(Ordering::Relaxed) <= self.plan.threads
-                    && let Some(reading) = lock(&flight.reading).take()
-                {
-                    return Step::Read(Arc::clone(flight), reading);
+            let ahead: usize = state.flights.iter().map(|flight| flight.ahead.load(Ordering::Relaxed)).sum();
+            if ahead < CHUNKS_A_THREAD * self.plan.threads {
+                for flight in &state.flights {
+                    if let Some(reading) = lock(&flight.reading).take() {
+                        return Step::Read(Arc::clone(flight), reading);
+                    }
                 }
             }
             if state.next < self.plan.tasks.len() && state.flights.len() + state.opening < self.plan.threads {
@@ -438,11 +455,10 @@ impl Board<'_> {
         let (first_row, mut batches, mut bytes, mut last) = (reading.rows, Vec::new(), 0, false);
         let rows = self.plan.chunk_rows() as u64;
         while reading.rows - first_row < rows && bytes < CHUNK_LIMIT && !self.progress.stopped() {
-            let Some(batch) = reading.reader.next() else {
+            let Some(batch) = reading.batches.next().transpose()? else {
                 last = true;
                 break;
             };
-            let batch = batch.map_err(|error| flight.file.unreadable(error))?;
             reading.rows += batch.num_rows() as u64;
             bytes += batch.get_array_memory_size();
             batches.push(batch);
@@ -531,6 +547,11 @@ impl Plan {
         }
     }
 
+    fn panicked(&self, task: usize, reason: &str) -> Error {
+        let source = self.tasks.get(task).map_or("", |task| task.source.shown());
+        Error::file(source, format!("cannot be translated, please report this: {reason}"))
+    }
+
     /// Rows of a chunk at most.
     fn chunk_rows(&self) -> usize {
         let row = self.translator.source_width.max(self.translator.target_width) * size_of::<f32>();
@@ -550,14 +571,14 @@ impl Plan {
         let (writer, factory) = writer.into_serialized_writer()?;
         let all: Vec<usize> = (0..file.schema().fields().len()).collect();
         let widest = self.translator.source_width.max(self.translator.target_width);
-        let reader = file.read(&all, file.batch_rows(widest), None)?;
+        let batches = file.read(&all, file.batch_rows(&all, Some((&column, widest))), None)?;
         Ok(Flight {
             task: number,
             file,
             column,
             schema,
             factory,
-            reading: Mutex::new(Some(Box::new(Reading { reader, chunks: 0, rows: 0 }))),
+            reading: Mutex::new(Some(Box::new(Reading { batches, chunks: 0, rows: 0 }))),
             ahead: AtomicUsize::new(0),
             writing: Mutex::new(Some(Writing { file: writer, next: 0, waiting: BTreeMap::new(), last: None, rows: 0 })),
         })
