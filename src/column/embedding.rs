@@ -176,13 +176,18 @@ impl Embeddings {
         Self { values, spans: Spans::Fixed(width), nulls: bytes.nulls().cloned(), len: bytes.len(), constant: false }
     }
 
-    fn new(list: &dyn Array, items: &ArrayRef, spans: Spans) -> Result<Self, Flaw> {
+    fn new(list: &dyn Array, items: &ArrayRef, mut spans: Spans) -> Result<Self, Flaw> {
         let floats = match items.as_primitive_opt::<Float32Type>() {
             Some(floats) => floats.clone(),
-            None => cast(items, &DataType::Float32)
-                .map_err(|_| Flaw::Type(list.data_type().clone()))?
-                .as_primitive::<Float32Type>()
-                .clone(),
+            None => {
+                // A slice of a list array keeps all items: those of other rows are not worth a copy.
+                let items = match &mut spans {
+                    Spans::Fixed(_) => Arc::clone(items),
+                    Spans::Each(spans) => narrow(items, spans),
+                };
+                let floats = cast(&items, &DataType::Float32).map_err(|_| Flaw::Type(list.data_type().clone()))?;
+                floats.as_primitive::<Float32Type>().clone()
+            }
         };
         let view = Self {
             values: floats.values().clone(),
@@ -268,6 +273,14 @@ impl Embeddings {
     }
 }
 
+/// The items that some span covers; the spans are moved accordingly.
+fn narrow(items: &ArrayRef, spans: &mut [(usize, usize)]) -> ArrayRef {
+    let begin = spans.iter().map(|(start, _)| *start).min().unwrap_or(0);
+    let end = spans.iter().map(|(start, length)| start + length).max().unwrap_or(begin);
+    spans.iter_mut().for_each(|(start, _)| *start -= begin);
+    items.slice(begin, end - begin)
+}
+
 /// A column of `len` rows of `width` numbers each, row-major. The numbers of NULL rows are not looked at.
 pub fn fixed(
     values: impl Into<ScalarBuffer<f32>>,
@@ -280,7 +293,7 @@ pub fn fixed(
 }
 
 /// A column of rows of any lengths.
-pub fn open<'a>(rows: impl Iterator<Item = Option<&'a [f32]>>) -> ListArray {
+pub fn open<'a>(rows: impl Iterator<Item = Option<&'a [f32]>>) -> Result<ListArray, ArrowError> {
     let (mut values, mut lengths, mut valid) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
         valid.push(row.is_some());
@@ -289,7 +302,18 @@ pub fn open<'a>(rows: impl Iterator<Item = Option<&'a [f32]>>) -> ListArray {
     }
     let nulls = NullBuffer::from(valid);
     let nulls = (nulls.null_count() > 0).then_some(nulls);
-    ListArray::new(item(), OffsetBuffer::from_lengths(lengths), Arc::new(Float32Array::from(values)), nulls)
+    ListArray::try_new(item(), offsets(lengths)?, Arc::new(Float32Array::from(values)), nulls)
+}
+
+/// The offsets of lists of these lengths.
+pub fn offsets(lengths: impl IntoIterator<Item = usize>) -> Result<OffsetBuffer<i32>, ArrowError> {
+    let mut end = 0;
+    let mut offsets = vec![0];
+    for length in lengths {
+        end += length;
+        offsets.push(i32::try_from(end).map_err(|_| ArrowError::OffsetOverflowError(end))?);
+    }
+    Ok(OffsetBuffer::new(offsets.into()))
 }
 
 #[cfg(test)]
@@ -376,6 +400,18 @@ mod tests {
         let view = Embeddings::of(&FixedSizeListArray::new(field, 2, items, None)).unwrap();
         assert_eq!(view.row(0), Some(&[0.1f32, f32::INFINITY][..]));
         assert_eq!(f16::from_f32(1.5).to_f32(), 1.5);
+    }
+
+    #[test]
+    fn a_slice_converts_its_own_rows_only() {
+        let items: ArrayRef = Arc::new(Float64Array::from_iter_values((0..1000).map(f64::from)));
+        let field: FieldRef = Arc::new(Field::new_list_field(DataType::Float64, true));
+        let list = ListArray::new(field, OffsetBuffer::from_lengths([2; 500]), items, None);
+        let view = Embeddings::of(&list.slice(100, 2)).unwrap();
+        assert_eq!(
+            (view.values.len(), view.row(0), view.row(1)),
+            (4, Some(&[200., 201.][..]), Some(&[202., 203.][..]))
+        );
     }
 
     #[test]

@@ -111,6 +111,10 @@ impl<F: Aggregate> AggregateUDFImpl for Engine<F> {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        if args.is_distinct {
+            let name = F::NAME;
+            return plan_err!("{name}: DISTINCT is not supported here: SELECT {name}(...) FROM (SELECT DISTINCT ...)");
+        }
         self.function.accumulator(&call::<F>(args.expr_fields), &args)
     }
 

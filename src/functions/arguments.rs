@@ -1,13 +1,17 @@
 //! What the functions share: checking argument types when a query is planned, reading values when it runs.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StructArray, new_empty_array, new_null_array};
-use arrow::compute::{cast, concat};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray, StructArray, UInt64Array, new_empty_array, new_null_array};
+use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{DataType, FieldRef, Float64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err, plan_datafusion_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
+use super::memo::{Bytes, Memo};
 use super::options::{Options, Spec};
 use crate::Error;
 use crate::column::{Decoder, Embeddings, Flaw, KeyKind, Space, Translator, Width};
@@ -152,14 +156,43 @@ impl Batch<'_> {
         Ok(ColumnarValue::Array(array))
     }
 
-    /// [`Batch::result`] of one stored value a row.
-    pub fn stored_result(&self, rows: &[Arc<StructArray>]) -> Result<ColumnarValue> {
-        if let (true, [only]) = (self.is_constant(), rows) {
+    /// [`Batch::result`] of one stored value a row, that of `key(row)`; computed once for every key in the batch.
+    pub fn stored_result<K: Hash + Eq>(
+        &self,
+        key: impl Fn(usize) -> Result<K>,
+        value: impl Fn(usize, &K) -> Result<Arc<StructArray>>,
+    ) -> Result<ColumnarValue> {
+        let (values, places) = distinct(self.rows(), key, value)?;
+        if let (true, [only]) = (self.is_constant(), values.as_slice()) {
             return Ok(ColumnarValue::Scalar(ScalarValue::Struct(Arc::clone(only))));
         }
-        let columns: Vec<&dyn Array> = rows.iter().map(|row| row.as_ref() as _).collect();
-        let array = if rows.is_empty() { new_empty_array(self.args.return_type()) } else { concat(&columns)? };
-        Ok(ColumnarValue::Array(array))
+        if values.is_empty() {
+            return Ok(ColumnarValue::Array(new_empty_array(self.args.return_type())));
+        }
+        // Rows share the numbers of their value: these are in list views, and `take` copies only where a view points.
+        let columns: Vec<&dyn Array> = values.iter().map(|value| value.as_ref() as _).collect();
+        Ok(ColumnarValue::Array(take(&concat(&columns)?, &UInt64Array::from(places), None)?))
+    }
+
+    /// Lets `compute` do the rows of each stored value (argument `i`) together.
+    pub fn for_each_value<V: Bytes>(
+        &self,
+        (i, name, what): (usize, &str, &str),
+        memo: &Memo<V>,
+        read: impl Fn(&StructArray, usize) -> crate::Result<Option<V>>,
+        mut compute: impl FnMut(&V, &[usize]) -> Result<()>,
+    ) -> Result<()> {
+        let stored = self.stored(i)?;
+        let null = || self.null_value(i, name, what);
+        for rows in stored.groups(self.rows()) {
+            let Some(&first) = rows.first() else { continue };
+            let value = memo.get(stored.digest(first).ok_or_else(null)?, || {
+                let read = read(&stored.array, stored.index(first));
+                read.map_err(|error| failed(self.function, error))?.ok_or_else(null)
+            })?;
+            compute(&value, &rows)?;
+        }
+        Ok(())
     }
 
     /// How many arguments there are.
@@ -196,10 +229,10 @@ impl Batch<'_> {
     /// Argument `i` as stored values.
     pub fn stored(&self, i: usize) -> Result<StoredColumn> {
         let (array, constant) = self.column(i)?;
-        let array = array
-            .as_struct_opt()
-            .ok_or_else(|| exec_datafusion_err!("{}: argument {} is no stored value", self.function, i + 1))?;
-        Ok(StoredColumn { array: array.clone(), constant })
+        let wrong = || exec_datafusion_err!("{}: argument {} is no stored value", self.function, i + 1);
+        let array = array.as_struct_opt().ok_or_else(wrong)?.clone();
+        let digests = cast(array.column_by_name("digest").ok_or_else(wrong)?, &DataType::Utf8)?;
+        Ok(StoredColumn { array, digests: digests.as_string().clone(), constant })
     }
 
     /// Argument `i`, where given, as options.
@@ -237,6 +270,7 @@ impl Batch<'_> {
 pub struct StoredColumn {
     /// The structs.
     pub array: StructArray,
+    digests: StringArray,
     constant: bool,
 }
 
@@ -247,32 +281,46 @@ impl StoredColumn {
     }
 
     /// The digest of the value for row `row`: what it is, whatever copy of it this is. `None` where the value is NULL.
-    pub fn digest(&self, row: usize) -> Option<String> {
+    pub fn digest(&self, row: usize) -> Option<&str> {
         let index = self.index(row);
-        if self.array.is_null(index) {
-            return None;
-        }
-        let digests = cast(&self.array.column_by_name("digest")?.slice(index, 1), &DataType::Utf8).ok()?;
-        digests.is_valid(0).then(|| digests.as_string::<i32>().value(0).to_owned())
+        (self.array.is_valid(index) && self.digests.is_valid(index)).then(|| self.digests.value(index))
     }
 
-    /// Runs of consecutive rows, up to `rows`, that share one value: (first, count).
-    pub fn runs(&self, rows: usize) -> Vec<(usize, usize)> {
-        if self.constant || rows == 0 {
-            return if rows == 0 { Vec::new() } else { vec![(0, rows)] };
+    /// The rows up to `rows` that share one value, for each value; in the order they come.
+    fn groups(&self, rows: usize) -> Vec<Vec<usize>> {
+        if self.constant {
+            return vec![(0..rows).collect()];
         }
-        let mut runs: Vec<(usize, usize)> = Vec::new();
-        let mut last = None;
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let mut places = HashMap::new();
         for row in 0..rows {
-            let digest = self.digest(row);
-            match runs.last_mut() {
-                Some((_, count)) if digest == last => *count += 1,
-                _ => runs.push((row, 1)),
+            let place = *places.entry(self.digest(row)).or_insert(groups.len());
+            match groups.get_mut(place) {
+                Some(group) => group.push(row),
+                None => groups.push(vec![row]),
             }
-            last = digest;
         }
-        runs
+        groups
     }
+}
+
+/// The values of the distinct keys of rows up to `rows`, and each row's place among them.
+pub fn distinct<K: Hash + Eq, V>(
+    rows: usize,
+    key: impl Fn(usize) -> Result<K>,
+    value: impl Fn(usize, &K) -> Result<V>,
+) -> Result<(Vec<V>, Vec<u64>)> {
+    let (mut values, mut places, mut known) = (Vec::new(), Vec::with_capacity(rows), HashMap::new());
+    for row in 0..rows {
+        places.push(match known.entry(key(row)?) {
+            Entry::Occupied(place) => *place.get(),
+            Entry::Vacant(new) => {
+                values.push(value(row, new.key())?);
+                *new.insert(values.len() as u64 - 1)
+            }
+        });
+    }
+    Ok((values, places))
 }
 
 /// Our error as the engine's, with the function's name before it.

@@ -3,7 +3,7 @@
 //! NULL where either is NULL. Unequal lengths, a NULL or a non-finite item are errors.
 
 use arrow::datatypes::DataType;
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::ColumnarValue;
 
 use super::arguments::{Batch, Call};
@@ -11,7 +11,7 @@ use super::rows;
 use super::scalar::Scalar;
 use crate::column::{Flaw, Width};
 use crate::kernel::center::center_into;
-use crate::kernel::norm::norm;
+use crate::kernel::norm::is_finite;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -42,11 +42,14 @@ impl Scalar for EmbCenter {
                 return Ok(false);
             };
             center_into(v, mean, out);
-            if norm(out).is_finite() {
+            if is_finite(out) {
                 return Ok(true);
             }
-            let at_fault = if norm(mean).is_finite() { (0, "v") } else { (1, "mean") };
-            Err(batch.flaw(at_fault.0, at_fault.1, &Flaw::NotFinite { row }))
+            match (is_finite(v), is_finite(mean)) {
+                (false, _) => Err(batch.flaw(0, "v", &Flaw::NotFinite { row })),
+                (true, false) => Err(batch.flaw(1, "mean", &Flaw::NotFinite { row })),
+                (true, true) => exec_err!("emb_center: row {row} of the batch: the difference is beyond Float32"),
+            }
         })?)
     }
 }

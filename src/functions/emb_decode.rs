@@ -10,8 +10,9 @@ use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::ColumnarValue;
 
-use super::arguments::{Batch, Call, failed};
+use super::arguments::{Batch, Call};
 use super::memo::Memo;
+use super::rows;
 use super::scalar::Scalar;
 use crate::column::{Decoder, Flaw, Width, embedding};
 use crate::kernel::block::Scratch;
@@ -35,23 +36,19 @@ impl Scalar for EmbDecode {
     }
 
     fn invoke(&self, batch: &Batch<'_>) -> Result<ColumnarValue> {
-        let (codes, decoders) = (batch.embeddings(0, "r")?, batch.stored(1)?);
+        let codes = batch.embeddings(0, "r")?;
         let width = Width::of(batch.args.return_type()).and_then(Width::fixed).unwrap_or_default();
         let mut scratch = Scratch::default();
         let mut values = vec![0.0; codes.len() * width];
-        for (first, count) in decoders.runs(codes.len()) {
-            let null = || batch.null_value(1, "decoder", "decoder");
-            let decoder = self.decoders.get(&decoders.digest(first).ok_or_else(null)?, || {
-                let read = Decoder::read(&decoders.array, decoders.index(first));
-                read.map_err(|error| failed(Self::NAME, error))?.ok_or_else(null)
-            })?;
-            for row in first..first + count {
+        batch.for_each_value((1, "decoder", "decoder"), &self.decoders, Decoder::read, |decoder, rows| {
+            for &row in rows {
                 codes.row_of(row, decoder.anchors()).map_err(|flaw| batch.flaw(0, "r", &flaw))?;
             }
-            let out = &mut values[first * width..(first + count) * width];
-            let decoded = decoder.decoding().apply(count, |i| codes.row(first + i), &mut scratch, out);
-            decoded.map_err(|bad| batch.flaw(0, "r", &Flaw::NotFinite { row: first + bad.row }))?;
-        }
+            let apply =
+                |out: &mut [f32]| decoder.decoding().apply(rows.len(), |i| codes.row(rows[i]), &mut scratch, out);
+            rows::fill(&mut values, width, rows, apply)
+                .map_err(|bad| batch.flaw(0, "r", &Flaw::NotFinite { row: rows[bad.row] }))
+        })?;
         batch.result(Arc::new(embedding::fixed(values, width, codes.nulls(), codes.len())?))
     }
 }

@@ -34,20 +34,19 @@ impl Scalar for EmbDecoder {
 
     fn invoke(&self, batch: &Batch<'_>) -> Result<ColumnarValue> {
         let (spaces, options) = (batch.stored(0)?, batch.options(1)?);
-        let has_frame =
-            |row| spaces.array.column_by_name("frame").is_some_and(|frame| frame.is_valid(spaces.index(row)));
-        let mut decoders = Vec::with_capacity(batch.rows());
-        for row in 0..batch.rows() {
-            let null = || batch.null_value(0, "space", "space");
-            let digest = spaces.digest(row).ok_or_else(null)?;
-            let method = options.method(row, if has_frame(row) { "parseval" } else { "irp" })?;
-            decoders.push(self.decoders.get(&format!("{digest} {method:?}"), || {
+        let method = |row| {
+            let frame = spaces.array.column_by_name("frame");
+            let has_frame = frame.is_some_and(|frame| frame.is_valid(spaces.index(row)));
+            options.method(row, if has_frame { "parseval" } else { "irp" })
+        };
+        let null = || batch.null_value(0, "space", "space");
+        let key = |row| Ok(format!("{} {:?}", spaces.digest(row).ok_or_else(null)?, method(row)?));
+        batch.stored_result(key, |row, key| {
+            self.decoders.get(key, || {
                 let read = Space::read(&spaces.array, spaces.index(row)).map_err(|error| failed(Self::NAME, error))?;
-                let space = read.ok_or_else(null)?;
-                let decoder = Decoder::fit(&space, &method).and_then(|decoder| decoder.to_array());
-                decoder.map_err(|error| failed(Self::NAME, error))
-            })?);
-        }
-        batch.stored_result(&decoders)
+                let decoder = Decoder::fit(&read.ok_or_else(null)?, &method(row)?);
+                decoder.and_then(|decoder| decoder.to_array()).map_err(|error| failed(Self::NAME, error))
+            })
+        })
     }
 }

@@ -61,8 +61,8 @@ impl Accumulator for Mean {
             None => exec_datafusion_err!("emb_mean: argument 1 (`v`): {flaw}"),
         };
         let v = Embeddings::of(&values[0]).map_err(flawed)?;
+        let expected = self.sum.width().or_else(|| v.first_width()).unwrap_or_default();
         for row in 0..v.len() {
-            let expected = self.sum.width().or(v.first_width()).unwrap_or_default();
             if let Some(v) = v.row_of(row, expected).map_err(flawed)? {
                 if !is_finite(v) {
                     return Err(flawed(Flaw::NotFinite { row }));
@@ -109,7 +109,7 @@ impl Accumulator for Mean {
         let mean: Option<Vec<f32>> = self.sum.mean().map(|mean| mean.into_iter().map(|m| m as f32).collect());
         let mean: ArrayRef = match (self.width, mean) {
             (Width::Fixed(width), Some(mean)) => Arc::new(embedding::fixed(mean, width, None, 1)?),
-            (Width::Open, mean) => Arc::new(embedding::open(std::iter::once(mean.as_deref()))),
+            (Width::Open, mean) => Arc::new(embedding::open(std::iter::once(mean.as_deref()))?),
             (width, None) => return ScalarValue::try_from(&width.data_type()),
         };
         ScalarValue::try_from_array(&mean, 0)

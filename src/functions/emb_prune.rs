@@ -6,18 +6,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ListArray};
-use arrow::buffer::OffsetBuffer;
-use arrow::compute::concat;
+use arrow::array::{ArrayRef, ListArray, UInt64Array};
+use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::Result;
 use datafusion::logical_expr::ColumnarValue;
 
-use super::arguments::{Batch, Call, failed};
+use super::arguments::{Batch, Call, distinct, failed};
 use super::memo::Memo;
 use super::options::{Kind, Spec, spec};
 use super::scalar::Scalar;
-use crate::column::{KeyKind, Keys, Method, MethodOptions, Space};
+use crate::column::{KeyKind, Keys, Method, MethodOptions, Space, embedding};
 use crate::kernel::prune::farthest_point;
 
 /// See the module.
@@ -47,31 +46,35 @@ impl Scalar for EmbPrune {
 
     fn invoke(&self, batch: &Batch<'_>) -> Result<ColumnarValue> {
         let (spaces, options) = (batch.stored(0)?, batch.options(1)?);
-        let (mut kind, mut kept) = (KeyKind::Int, Vec::new());
-        if let DataType::List(item) = batch.args.return_type() {
-            kind = KeyKind::of(item.data_type()).unwrap_or(kind);
-        }
-        for row in 0..batch.rows() {
-            let digest = spaces.digest(row).ok_or_else(|| batch.null_value(0, "space", "space"))?;
-            let method = MethodOptions {
+        let kind = match batch.args.return_type() {
+            DataType::List(item) => KeyKind::of(item.data_type()),
+            _ => None,
+        };
+        let kind = kind.unwrap_or(KeyKind::Int);
+        let method = |row| {
+            let options = MethodOptions {
                 method: Some("irp".into()),
                 omega: Some(1),
                 delta: options.number("delta", row)?,
                 seed: options.integer("seed", row)?,
                 ..Default::default()
             };
-            let method = Method::new(&method, "irp").map_err(|error| failed(Self::NAME, error))?;
-            let pruned = self.pruned.get(&format!("{digest} {method:?}"), || {
+            Method::new(&options, "irp").map_err(|error| failed(Self::NAME, error))
+        };
+        let null = || batch.null_value(0, "space", "space");
+        let key = |row| Ok(format!("{} {:?}", spaces.digest(row).ok_or_else(null)?, method(row)?));
+        let (kept, places) = distinct(batch.rows(), key, |row, key| {
+            self.pruned.get(key, || {
                 let space = Space::read(&spaces.array, spaces.index(row)).map_err(|error| failed(Self::NAME, error))?;
-                prune(&space.ok_or_else(|| batch.null_value(0, "space", "space"))?, &method)
-            })?;
-            kept.push(pruned);
-        }
+                prune(&space.ok_or_else(null)?, &method(row)?)
+            })
+        })?;
         let columns: Vec<ArrayRef> = kept.iter().map(|keys| keys.to_array()).collect();
         let columns: Vec<_> = columns.iter().map(AsRef::as_ref).collect();
         let values = if columns.is_empty() { Keys::new(kind).to_array() } else { concat(&columns)? };
-        let offsets = OffsetBuffer::from_lengths(kept.iter().map(|keys| keys.len()));
-        batch.result(Arc::new(ListArray::try_new(item(kind), offsets, values, None)?))
+        let offsets = embedding::offsets(kept.iter().map(|keys| keys.len()))?;
+        let lists = ListArray::try_new(item(kind), offsets, values, None)?;
+        batch.result(take(&lists, &UInt64Array::from(places), None)?)
     }
 }
 

@@ -8,12 +8,11 @@
 use std::sync::Arc;
 
 use arrow::array::{Float32Array, ListArray};
-use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::ColumnarValue;
 
-use super::arguments::{Batch, Call, failed};
+use super::arguments::{Batch, Call};
 use super::memo::Memo;
 use super::scalar::Scalar;
 use crate::column::{Flaw, Space, Width, embedding};
@@ -48,39 +47,45 @@ impl Scalar for EmbRelative {
     }
 
     fn invoke(&self, batch: &Batch<'_>) -> Result<ColumnarValue> {
-        let (v, spaces) = (batch.embeddings(0, "v")?, batch.stored(1)?);
+        let v = batch.embeddings(0, "v")?;
+        let width = Width::of(batch.args.return_type()).and_then(Width::fixed);
         let mut scratch = Scratch::default();
-        let (mut values, mut lengths) = (Vec::new(), Vec::with_capacity(v.len()));
-        for (first, count) in spaces.runs(v.len()) {
-            let null = || batch.null_value(1, "space", "space");
-            let space = self.spaces.get(&spaces.digest(first).ok_or_else(null)?, || {
-                let read = Space::read(&spaces.array, spaces.index(first));
-                read.map_err(|error| failed(Self::NAME, error))?.ok_or_else(null)
-            })?;
+        // The codes of the rows of each space, side by side, and where each row's code is.
+        let (mut parts, mut places) = (Vec::new(), vec![(0, 0); v.len()]);
+        batch.for_each_value((1, "space", "space"), &self.spaces, Space::read, |space, rows| {
             let anchors = space.frame_rows();
-            if let Some(expected) = Width::of(batch.args.return_type()).and_then(Width::fixed)
-                && expected != anchors.len()
-            {
+            if let Some(expected) = width.filter(|expected| *expected != anchors.len()) {
                 return exec_err!(
                     "emb_relative: argument 3 (`K`) is {expected}, and the space has {} anchors",
                     anchors.len()
                 );
             }
-            for row in first..first + count {
+            for (i, &row) in rows.iter().enumerate() {
                 v.row_of(row, space.anchors.width).map_err(|flaw| batch.flaw(0, "v", &flaw))?;
-                lengths.push(anchors.len());
+                places[row] = (parts.len(), i);
             }
-            let start = values.len();
-            values.resize(start + count * anchors.len(), 0.0);
-            relative(&space.anchors.mean, anchors, count, |i| v.row(first + i), &mut scratch, &mut values[start..])
-                .map_err(|bad| batch.flaw(0, "v", &Flaw::NotFinite { row: first + bad.row }))?;
-        }
-        match Width::of(batch.args.return_type()) {
-            Some(Width::Fixed(anchors)) => {
-                batch.result(Arc::new(embedding::fixed(values, anchors, v.nulls(), v.len())?))
+            let mut codes = vec![0.0; rows.len() * anchors.len()];
+            relative(&space.anchors.mean, anchors, rows.len(), |i| v.row(rows[i]), &mut scratch, &mut codes)
+                .map_err(|bad| batch.flaw(0, "v", &Flaw::NotFinite { row: rows[bad.row] }))?;
+            parts.push((anchors.len(), codes));
+            Ok(())
+        })?;
+        let length = |row: usize| parts.get(places[row].0).map_or(0, |(anchors, _)| *anchors);
+        let offsets = embedding::offsets((0..v.len()).map(length))?;
+        let values = match parts.as_mut_slice() {
+            [(_, codes)] => std::mem::take(codes),
+            parts => {
+                let code = |&(part, i): &(usize, usize)| {
+                    let (anchors, codes) = &parts[part];
+                    &codes[i * anchors..][..*anchors]
+                };
+                places.iter().flat_map(code).copied().collect()
             }
-            _ => {
-                let (items, offsets) = (Arc::new(Float32Array::from(values)), OffsetBuffer::from_lengths(lengths));
+        };
+        match width {
+            Some(anchors) => batch.result(Arc::new(embedding::fixed(values, anchors, v.nulls(), v.len())?)),
+            None => {
+                let items = Arc::new(Float32Array::from(values));
                 batch.result(Arc::new(ListArray::try_new(embedding::item(), offsets, items, v.nulls())?))
             }
         }

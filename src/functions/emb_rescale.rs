@@ -11,6 +11,7 @@ use super::arguments::{Batch, Call};
 use super::rows;
 use super::scalar::Scalar;
 use crate::column::{Flaw, Width};
+use crate::kernel::norm::is_finite;
 use crate::kernel::rescale::rescale_into;
 
 /// See the module.
@@ -40,10 +41,15 @@ impl Scalar for EmbRescale {
                 );
             }
             let has_direction = rescale_into(v, alpha, out);
-            if has_direction && !out.iter().all(|x| x.is_finite()) {
-                return Err(batch.flaw(0, "v", &Flaw::NotFinite { row }));
+            if !has_direction || is_finite(out) {
+                return Ok(has_direction);
             }
-            Ok(has_direction)
+            if is_finite(v) {
+                return exec_err!(
+                    "emb_rescale: argument 2 (`alpha`), row {row} of the batch is {alpha:?}: items of that size are beyond Float32"
+                );
+            }
+            Err(batch.flaw(0, "v", &Flaw::NotFinite { row }))
         })?)
     }
 }

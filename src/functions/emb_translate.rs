@@ -9,8 +9,9 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::ColumnarValue;
 
-use super::arguments::{Batch, Call, failed};
+use super::arguments::{Batch, Call};
 use super::memo::Memo;
+use super::rows;
 use super::scalar::Scalar;
 use crate::column::{Flaw, Translator, Width, embedding};
 use crate::kernel::block::Scratch;
@@ -41,23 +42,24 @@ impl Scalar for EmbTranslate {
     }
 
     fn invoke(&self, batch: &Batch<'_>) -> Result<ColumnarValue> {
-        let (v, translators) = (batch.embeddings(0, "v")?, batch.stored(1)?);
+        let v = batch.embeddings(0, "v")?;
         let width = Width::of(batch.args.return_type()).and_then(Width::fixed).unwrap_or_default();
         let mut scratch = Scratch::default();
         let mut values = vec![0.0; v.len() * width];
-        for (first, count) in translators.runs(v.len()) {
-            let null = || batch.null_value(1, "translator", "translator");
-            let translator = self.translators.get(&translators.digest(first).ok_or_else(null)?, || {
-                let read = Translator::read(&translators.array, translators.index(first));
-                read.map_err(|error| failed(Self::NAME, error))?.ok_or_else(null)
-            })?;
-            for row in first..first + count {
-                v.row_of(row, translator.source_width).map_err(|flaw| batch.flaw(0, "v", &flaw))?;
-            }
-            let out = &mut values[first * width..(first + count) * width];
-            let translated = translator.translation().apply(count, |i| v.row(first + i), &mut scratch, out);
-            translated.map_err(|bad| batch.flaw(0, "v", &Flaw::NotFinite { row: first + bad.row }))?;
-        }
+        batch.for_each_value(
+            (1, "translator", "translator"),
+            &self.translators,
+            Translator::read,
+            |translator, rows| {
+                for &row in rows {
+                    v.row_of(row, translator.source_width).map_err(|flaw| batch.flaw(0, "v", &flaw))?;
+                }
+                let apply =
+                    |out: &mut [f32]| translator.translation().apply(rows.len(), |i| v.row(rows[i]), &mut scratch, out);
+                rows::fill(&mut values, width, rows, apply)
+                    .map_err(|bad| batch.flaw(0, "v", &Flaw::NotFinite { row: rows[bad.row] }))
+            },
+        )?;
         batch.result(Arc::new(embedding::fixed(values, width, v.nulls(), v.len())?))
     }
 }

@@ -52,22 +52,23 @@ impl Scalar for EmbTranslator {
 
     fn invoke(&self, batch: &Batch<'_>) -> Result<ColumnarValue> {
         let (sources, targets, options) = (batch.stored(0)?, batch.stored(1)?, batch.options(2)?);
-        let mut translators = Vec::with_capacity(batch.rows());
-        for row in 0..batch.rows() {
-            let null = |i, name| batch.null_value(i, name, "space");
+        let null = |i, name| batch.null_value(i, name, "space");
+        let key = |row| {
             let source = sources.digest(row).ok_or_else(|| null(0, "source_space"))?;
             let target = targets.digest(row).ok_or_else(|| null(1, "target_space"))?;
-            let method = options.method(row, "parseval")?;
-            translators.push(self.translators.get(&format!("{source} {target} {method:?}"), || {
+            Ok(format!("{source} {target} {:?}", options.method(row, "parseval")?))
+        };
+        batch.stored_result(key, |row, key| {
+            self.translators.get(key, || {
                 let read = |spaces: &StoredColumn, i, name| {
                     let space = Space::read(&spaces.array, spaces.index(row));
                     space.map_err(|error| failed(Self::NAME, error))?.ok_or_else(|| null(i, name))
                 };
                 let (source, target) = (read(&sources, 0, "source_space")?, read(&targets, 1, "target_space")?);
+                let method = options.method(row, "parseval")?;
                 let translator = Translator::fit(&source.anchors, &target.anchors, &method);
                 translator.and_then(|fitted| fitted.to_array()).map_err(|error| failed(Self::NAME, error))
-            })?);
-        }
-        batch.stored_result(&translators)
+            })
+        })
     }
 }

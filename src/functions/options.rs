@@ -4,9 +4,9 @@
 //! absent one. Scalar functions also take options from columns, one set a row.
 
 use arrow::array::{Array, AsArray, StructArray};
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{Result, exec_err, plan_err};
 
 use super::arguments::failed;
 use crate::column::{Method, MethodOptions};
@@ -96,7 +96,13 @@ impl<'a> Options<'a> {
         let row = if self.constant { 0 } else { row };
         let Some(array) = self.array.as_ref().filter(|array| array.is_valid(row)) else { return Ok(None) };
         let Some(column) = array.column_by_name(name).filter(|column| column.is_valid(row)) else { return Ok(None) };
-        Ok(Some(cast(&column.slice(row, 1), data_type)?).filter(|value| value.is_valid(0)))
+        // A cast that makes NULL of what it cannot hold would turn a number too large into the default.
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let cast = cast_with_options(&column.slice(row, 1), data_type, &strict);
+        match cast {
+            Ok(value) => Ok(Some(value).filter(|value| value.is_valid(0))),
+            Err(error) => exec_err!("{}: option `{name}`: {error}", self.function),
+        }
     }
 
     /// A string option of a row.

@@ -1,4 +1,4 @@
-//! Row-wise results: a column of embeddings computed row by row.
+//! Columns of embeddings, computed row by row or some rows at a time.
 
 use std::sync::Arc;
 
@@ -36,7 +36,25 @@ pub fn map(
                     *result = compute(row, input, &mut out)?.then_some(out);
                 }
             }
-            Ok(Arc::new(embedding::open(rows.iter().map(Option::as_deref))))
+            Ok(Arc::new(embedding::open(rows.iter().map(Option::as_deref))?))
         }
     }
+}
+
+/// Lets `compute` fill the rows `rows` (ascending) of a column of rows of `width`: it writes them side by side.
+pub fn fill<E>(
+    values: &mut [f32],
+    width: usize,
+    rows: &[usize],
+    compute: impl FnOnce(&mut [f32]) -> Result<(), E>,
+) -> Result<(), E> {
+    if rows.len() * width == values.len() {
+        return compute(values);
+    }
+    let mut computed = vec![0.0; rows.len() * width];
+    compute(&mut computed)?;
+    for (i, row) in rows.iter().enumerate() {
+        values[row * width..][..width].copy_from_slice(&computed[i * width..][..width]);
+    }
+    Ok(())
 }

@@ -132,6 +132,58 @@ async fn a_translator_used_twice_stays_one_value() {
     assert_eq!(bits(&query(&context, column).await.unwrap()), bits(&query(&context, scalar).await.unwrap()));
 }
 
+/// Settings to choose from, more than 8.
+const GRID: &str = "(SELECT value % 12 AS k FROM generate_series(0, 299)) grid";
+
+#[tokio::test]
+async fn a_grid_fits_each_setting_once_and_rows_share_its_matrix() {
+    let mut context = context(vec![rows(&(0..60).collect::<Vec<_>>())], 1, 32);
+    let function = scalar::udf(EmbTranslator::default());
+    let inner = Arc::clone(function.inner());
+    datafusion::execution::FunctionRegistry::register_udf(&mut context, Arc::new(function)).unwrap();
+    query(&context, "CREATE TABLE s AS SELECT emb_space(id, x) AS x, emb_space(id, y) AS y FROM rows").await.unwrap();
+    let sql = format!("SELECT emb_translator(x, y, {{method: 'irp', omega: 1, delta: 0.0, seed: k}}) FROM s, {GRID}");
+    let found = query(&context, &sql).await.unwrap();
+    assert_eq!(found.iter().map(RecordBatch::num_rows).sum::<usize>(), 300);
+    for batch in &found {
+        let matrices = batch.column(0).as_struct().column_by_name("matrix").unwrap().clone();
+        let rows_held = matrices.as_list_view::<i32>().values().len();
+        assert!(rows_held <= 12 * SOURCE, "{} rows hold {rows_held} rows of matrices", batch.num_rows());
+    }
+    let translator: &dyn Any = inner.as_ref();
+    assert_eq!(scalar::inner_of::<EmbTranslator>(translator).unwrap().fits(), 12);
+}
+
+#[tokio::test]
+async fn alternating_values_give_what_each_gives_alone() {
+    let context = context(vec![rows(&(0..300).collect::<Vec<_>>())], 1, 8192);
+    query(
+        &context,
+        "CREATE TABLE fitted AS SELECT g, emb_fit(id, x, y) AS t, emb_space(id, x) AS s, emb_decoder(emb_space(id, x)) AS d
+         FROM (SELECT id % 3 AS g, * FROM rows) GROUP BY g",
+    )
+    .await
+    .unwrap();
+    let value = |name: &str| format!("(SELECT {name} FROM fitted WHERE g = 1)");
+    let both = [
+        ("emb_translate(x, t)", format!("emb_translate(x, {})", value("t"))),
+        ("emb_relative(x, s, 100)", format!("emb_relative(x, {}, 100)", value("s"))),
+        ("emb_decode(emb_relative(x, s), d)", format!("emb_decode(emb_relative(x, {}), {})", value("s"), value("d"))),
+    ];
+    for (mixed, alone) in both {
+        // All rows, each with the translator of its own group; of them those of one group.
+        let mixed = format!(
+            "SELECT v FROM (SELECT id, {mixed} AS v FROM rows JOIN fitted ON id % 3 = g) WHERE id % 3 = 1 ORDER BY id"
+        );
+        let alone = format!("SELECT {alone} FROM rows WHERE id % 3 = 1 ORDER BY id");
+        assert_eq!(
+            bits(&query(&context, &mixed).await.unwrap()),
+            bits(&query(&context, &alone).await.unwrap()),
+            "{mixed}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_null_translator_is_an_error() {
     let context = context(vec![rows(&[1, 2, 3])], 1, 8192);
