@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use babelake::column::{Decoder, Space, Translator, describe, stored::Kind};
+use babelake::column::{Decoder, Kind, Space, Translator, describe};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 fn golden(name: &str) -> RecordBatch {

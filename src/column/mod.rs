@@ -9,7 +9,7 @@ pub mod embedding;
 pub mod keys;
 pub mod settings;
 pub mod space;
-pub mod stored;
+pub(crate) mod stored;
 pub mod translator;
 
 pub use decoder::Decoder;
@@ -18,4 +18,5 @@ pub use embedding::{Embeddings, Flaw, Width};
 pub use keys::{KeyKind, Keys};
 pub use settings::{Method, MethodOptions};
 pub use space::{KeyedAnchors, Space};
+pub use stored::Kind;
 pub use translator::Translator;

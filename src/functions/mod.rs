@@ -14,21 +14,21 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
-pub mod emb_center;
-pub mod emb_cosine;
-pub mod emb_decode;
-pub mod emb_decoder;
-pub mod emb_describe;
-pub mod emb_fit;
-pub mod emb_mean;
-pub mod emb_norm;
-pub mod emb_normalize;
-pub mod emb_prune;
-pub mod emb_relative;
-pub mod emb_rescale;
-pub mod emb_space;
-pub mod emb_translate;
-pub mod emb_translator;
+mod emb_center;
+mod emb_cosine;
+mod emb_decode;
+mod emb_decoder;
+mod emb_describe;
+mod emb_fit;
+mod emb_mean;
+mod emb_norm;
+mod emb_normalize;
+mod emb_prune;
+mod emb_relative;
+mod emb_rescale;
+mod emb_space;
+mod emb_translate;
+mod emb_translator;
 
 use std::sync::Arc;
 

@@ -26,30 +26,39 @@ pub struct Decoder {
 
 /// `H = 1/omega sum_i scatter_i(pinv(U[S_i]^T))`, with S_i pruned at `delta` from `starts[i]`.
 ///
-/// The members are computed in parallel and added up in their order.
+/// Members are computed as many at a time as there are threads, and added up in their order; equal starts are computed once.
 pub fn irp(unit: Rows<'_>, starts: &[usize], delta: f64, rcond: f64) -> Result<Decoder, Error> {
-    let inverses = starts
-        .par_iter()
-        .map(|&start| {
-            let chosen = prune::farthest_point(unit, start, delta);
-            let subspace = widen(Rows::new(&unit.select(&chosen), unit.width()));
-            let (inverse, conditioning) = pinv(subspace.transpose(), rcond)?;
-            Ok((inverse, Member { chosen, conditioning }))
-        })
-        .collect::<Result<Vec<_>, Error>>()?;
+    let mut distinct: Vec<usize> = Vec::new();
+    for start in starts {
+        if !distinct.contains(start) {
+            distinct.push(*start);
+        }
+    }
+    let member = |&start: &usize| {
+        let chosen = prune::farthest_point(unit, start, delta);
+        let subspace = widen(Rows::new(&unit.select(&chosen), unit.width()));
+        let (inverse, conditioning) = pinv(subspace.transpose(), rcond)?;
+        Ok((start, inverse, Member { chosen, conditioning }))
+    };
 
     let omega = starts.len() as f64;
     let mut matrix = Mat::<f64>::zeros(unit.len(), unit.width());
-    let mut members = Vec::with_capacity(starts.len());
-    for (inverse, member) in inverses {
-        for (row, &anchor) in member.chosen.iter().enumerate() {
-            for column in 0..unit.width() {
-                matrix[(anchor, column)] += inverse[(row, column)] / omega;
+    let mut members = vec![None; starts.len()];
+    for some in distinct.chunks(rayon::current_num_threads().max(1)) {
+        for (start, inverse, member) in some.par_iter().map(member).collect::<Result<Vec<_>, Error>>()? {
+            let mut times = 0.0;
+            for (place, _) in members.iter_mut().zip(starts).filter(|(_, other)| **other == start) {
+                *place = Some(member.clone());
+                times += 1.0;
+            }
+            for (row, &anchor) in member.chosen.iter().enumerate() {
+                for column in 0..unit.width() {
+                    matrix[(anchor, column)] += times * inverse[(row, column)] / omega;
+                }
             }
         }
-        members.push(member);
     }
-    Ok(Decoder { matrix, members })
+    Ok(Decoder { matrix, members: members.into_iter().flatten().collect() })
 }
 
 #[cfg(test)]
@@ -93,7 +102,8 @@ mod tests {
         fn the_ensemble_is_the_mean_of_its_members(seed: u64, k in 4usize..30, d in 2usize..8, delta in 0.0..0.8f64) {
             let mut random = Random(seed);
             let anchors = Anchors::new(Rows::new(&random.rows(k, d), d)).unwrap();
-            let starts: Vec<usize> = (0..3).map(|_| random.below(k)).collect();
+            let mut starts: Vec<usize> = (0..2).map(|_| random.below(k)).collect();
+            starts.push(starts[0]);
             let ensemble = irp(anchors.unit(), &starts, delta, DEFAULT_RCOND).unwrap();
             let mut mean = Mat::<f64>::zeros(k, d);
             for (&start, member) in starts.iter().zip(&ensemble.members) {

@@ -5,15 +5,15 @@
 //! plain threads, never from inside the runtime.
 
 pub mod describe;
-pub mod file;
+mod file;
 pub mod fit;
-pub mod lineage;
-pub mod output;
+mod lineage;
+mod output;
 pub mod place;
-pub mod quality;
+mod quality;
 pub mod stored;
-pub mod table;
+mod table;
 pub mod translate;
-pub mod window;
+mod window;
 
 pub use place::{Place, Source};

@@ -352,11 +352,6 @@ impl Pairs {
     pub fn len(&self) -> usize {
         self.source.len()
     }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.source.is_empty()
-    }
 }
 
 impl Keyed {
