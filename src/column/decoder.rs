@@ -35,7 +35,7 @@ pub struct Decoder {
     pub scale: f64,
     /// Whether decoded vectors are brought to unit length.
     pub unit_output: bool,
-    /// See [`Digest`].
+    /// Blake3 of its numbers, names and settings: equal values have equal digests.
     pub digest: String,
     /// JSON for people; no part of the digest.
     pub diagnostics: String,

@@ -110,7 +110,7 @@ pub struct Space {
     pub variances: Vec<f64>,
     /// What codes are made with.
     pub frame: Frame,
-    /// See [`Digest`].
+    /// Blake3 of its numbers, names and settings: equal values have equal digests.
     pub digest: String,
     /// JSON for people; no part of the digest.
     pub diagnostics: String,

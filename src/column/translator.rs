@@ -47,7 +47,7 @@ pub struct Translator {
     pub source_directions: ScalarBuffer<f32>,
     /// Variances along them, m.
     pub source_variances: Vec<f64>,
-    /// See [`Digest`].
+    /// Blake3 of its numbers, names and settings: equal values have equal digests.
     pub digest: String,
     /// JSON for people; no part of the digest.
     pub diagnostics: String,
