@@ -1,4 +1,4 @@
-//! What COPY and INSERT may write to, checked before a query runs.
+//! What COPY and INSERT may write to, checked before a query runs and before its result is published.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -32,27 +32,35 @@ impl FromStr for Mode {
 }
 
 /// A target that may be written to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Target {
     /// Objects to delete once the new ones are published.
     pub replaced: Vec<Path>,
     /// Whether the new objects stand at names that were free before.
     pub fresh: bool,
+    /// Whether it is one file whose name must still be free when it is published.
+    pub exclusive: bool,
 }
 
 impl Target {
     /// Looks at what is there and says whether the sink may write to it.
     ///
     /// COPY writes to a free name unless `mode` allows more. INSERT adds files to its table's folder: that is its meaning.
+    ///
+    /// Asked before a query runs, and again before its result is published, because others may have written meanwhile.
+    /// Of several COPYs without a mode to one file exactly one gets through, see [`Target::exclusive`]. To one folder
+    /// there is a window: two that both ask before either has published its first file both publish, side by side,
+    /// as with mode 'append'. So do two COPYs with mode 'overwrite'.
     pub async fn check(store: &Arc<dyn ObjectStore>, sink: &FileSinkConfig, mode: Option<Mode>) -> Result<Self> {
         let Some(url) = sink.table_paths.first() else {
             return Err(Error::Invalid("there is no target to write to".to_owned()));
         };
+        let fresh = Self { fresh: true, ..Self::default() };
         // The planner gives COPY the target as it was typed, and INSERT, which writes to a table, an empty text.
         let is_copy = !sink.original_url.is_empty();
         if !is_copy {
             return match mode {
-                None => Ok(Self { replaced: Vec::new(), fresh: true }),
+                None => Ok(fresh),
                 Some(_) => Err(Error::Invalid(
                     "mode is an option of COPY, not of a table: INSERT INTO always adds to the table".to_owned(),
                 )),
@@ -78,8 +86,9 @@ impl Target {
                     path,
                     "is a single file, and nothing can be appended to one: COPY to a folder (`name/`) instead",
                 )),
-                (None, true) => exists("exists: add OPTIONS (mode 'overwrite') to replace it"),
-                (Some(Mode::Overwrite) | None, _) => Ok(Self { replaced: Vec::new(), fresh: !is_file }),
+                (None, true) => Err(Self::taken(path)),
+                (None, false) => Ok(Self { exclusive: true, ..fresh }),
+                (Some(Mode::Overwrite), _) => Ok(Self { fresh: !is_file, ..fresh }),
             };
         }
         if is_file {
@@ -87,18 +96,26 @@ impl Target {
         }
         let mut objects = store.list(Some(prefix)).map_ok(|object| object.location);
         match mode {
-            Some(Mode::Append) => Ok(Self { replaced: Vec::new(), fresh: true }),
+            Some(Mode::Append) => Ok(fresh),
             Some(Mode::Overwrite) => {
                 let extension = format!(".{}", sink.file_extension);
                 let mut replaced: Vec<Path> = objects.try_collect().await?;
                 replaced.retain(|location| location.as_ref().ends_with(&extension));
-                Ok(Self { replaced, fresh: true })
+                Ok(Self { replaced, ..fresh })
             }
-            None if objects.try_next().await?.is_none() => Ok(Self { replaced: Vec::new(), fresh: true }),
+            None if objects.try_next().await?.is_none() => Ok(fresh),
             None => exists(
                 "is a folder that is not empty: add OPTIONS (mode 'overwrite') to replace its files \
                  or (mode 'append') to add to them",
             ),
+        }
+    }
+
+    /// The error for a file that is there.
+    pub fn taken(path: &str) -> Error {
+        Error::Exists {
+            path: path.to_owned(),
+            message: "exists: add OPTIONS (mode 'overwrite') to replace it".to_owned(),
         }
     }
 }
