@@ -136,6 +136,72 @@ async fn copy_to_a_folder_asks_before_it_replaces_or_adds() {
     assert!(message.contains("'overwrite'") && message.contains("'append'"), "{message}");
 }
 
+#[tokio::test]
+async fn overwrite_replaces_what_such_a_copy_may_have_written_and_nothing_else() {
+    let temp = tempfile::tempdir().unwrap();
+    let (root, session) = (temp.path().join("lake").display().to_string(), session());
+    let copy = |options: &str| {
+        format!(
+            "COPY (SELECT 1 AS n, 'en' AS lang, 2026 AS year) TO '{root}/' STORED AS PARQUET {options}
+             OPTIONS (mode 'overwrite')"
+        )
+    };
+    let write = |names: &[&str]| {
+        for name in names {
+            let path = temp.path().join("lake").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+    };
+    // What stands there, with a star for the names that the engine draws.
+    let left = || {
+        let names = files(temp.path()).into_keys().filter(|name| !name.ends_with('/'));
+        let names = names.map(|name| name.strip_prefix(&format!("{root}/")).unwrap().to_owned());
+        let drawn = |name: &String| name.split(['/', '_', '.']).any(|word| word.len() == 16);
+        let mut names: Vec<String> = names
+            .map(|name| if drawn(&name) { name.rsplit_once('/').map_or("", |n| n.0).to_owned() + "*" } else { name })
+            .collect();
+        names.sort();
+        names
+    };
+    let foreign = [
+        ".hidden.parquet",
+        "README.md",
+        "_backup=1/part.parquet",
+        "_state.parquet",
+        "de/deeper/part.parquet",
+        "de/part.parquet",
+        "de/year=2025/part.parquet",
+        "lang=de/.hidden.parquet",
+        "lang=de/notes.txt",
+        "part.csv",
+    ];
+    write(&foreign);
+    write(&["part.parquet", "part-2.parquet"]);
+    run(&session, &copy("")).await.unwrap();
+    assert_eq!(left(), [&["*"], &foreign[..]].concat());
+
+    write(&[
+        "lang=de/part.parquet",
+        "lang=de/year=2025/part.parquet",
+        "lang=de/_x/part.parquet",
+        "lang=de/x/y.parquet",
+    ]);
+    run(&session, &copy("PARTITIONED BY (lang, year)")).await.unwrap();
+    let more = ["lang=de/_x/part.parquet", "lang=de/x/y.parquet"];
+    let mut expected = [&["lang=en/year=2026*"], &foreign[..], &more].concat();
+    expected.sort();
+    assert_eq!(left(), expected);
+
+    // Rows of other partitions would stand beside those that replace them.
+    let before = files(temp.path());
+    for options in ["", "PARTITIONED BY (lang)", "PARTITIONED BY (year, lang)"] {
+        let message = run(&session, &copy(options)).await.unwrap_err();
+        assert!(message.contains("holds `lang=en/year=2026/") && message.contains("delete it"), "{options}: {message}");
+        assert_eq!(files(temp.path()), before);
+    }
+}
+
 /// Plans, which checks the target, all statements before it runs the first.
 async fn run_planned_together(session: &SessionContext, statements: &[String]) -> Vec<Result<(), String>> {
     let mut plans = Vec::new();

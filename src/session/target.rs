@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::datasource::physical_plan::FileSinkConfig;
 use futures::TryStreamExt;
-use object_store::path::Path;
+use object_store::path::{Path, PathPart};
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 
 use crate::{Error, Result};
@@ -13,7 +13,8 @@ use crate::{Error, Result};
 /// What to do with what is at the target: `OPTIONS (mode 'overwrite')`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// The file is replaced; a folder's files of the same extension are deleted once the new ones are there.
+    /// The file is replaced. Of a folder, the files that a COPY like this one may have written are deleted once the new
+    /// ones are there: of the same extension, in the folder itself or in its partitions' folders, and not hidden.
     Overwrite,
     /// New files are added to a folder.
     Append,
@@ -98,9 +99,21 @@ impl Target {
         match mode {
             Some(Mode::Append) => Ok(fresh),
             Some(Mode::Overwrite) => {
-                let extension = format!(".{}", sink.file_extension);
-                let mut replaced: Vec<Path> = objects.try_collect().await?;
-                replaced.retain(|location| location.as_ref().ends_with(&extension));
+                let mut replaced = Vec::new();
+                while let Some(location) = objects.try_next().await? {
+                    match Found::at(&location, prefix, sink) {
+                        Found::Data => replaced.push(location),
+                        Found::OtherPartition => {
+                            let within = location.as_ref().strip_prefix(prefix.as_ref()).unwrap_or_default();
+                            return exists(&format!(
+                                "holds `{}`, of partitions that this COPY does not write and so does not replace: \
+                                 delete it, or COPY to another folder",
+                                within.trim_start_matches('/')
+                            ));
+                        }
+                        Found::Foreign => {}
+                    }
+                }
                 Ok(Self { replaced, ..fresh })
             }
             None if objects.try_next().await?.is_none() => Ok(fresh),
@@ -116,6 +129,35 @@ impl Target {
         Error::Exists {
             path: path.to_owned(),
             message: "exists: add OPTIONS (mode 'overwrite') to replace it".to_owned(),
+        }
+    }
+}
+
+/// What an object in the folder is to a COPY that overwrites.
+enum Found {
+    /// A file that such a COPY may have written, with as many of its partition columns.
+    Data,
+    /// A file that whoever reads the folder takes for a part of it, and such a COPY cannot have written.
+    OtherPartition,
+    /// Everything else: hidden names, other formats, folders that are no partitions.
+    Foreign,
+}
+
+impl Found {
+    fn at(location: &Path, folder: &Path, sink: &FileSinkConfig) -> Self {
+        let mut folders: Vec<_> = location.prefix_match(folder).into_iter().flatten().collect();
+        let Some(name) = folders.pop() else { return Self::Foreign };
+        let is_hidden = |name: &PathPart<'_>| name.as_ref().starts_with(['_', '.']);
+        if is_hidden(&name) || !name.as_ref().ends_with(&format!(".{}", sink.file_extension)) {
+            return Self::Foreign;
+        }
+        let columns = sink.table_partition_cols.iter().map(|(column, _)| PathPart::from(format!("{column}=")));
+        let ours = folders.len() <= columns.len()
+            && folders.iter().zip(columns).all(|(folder, column)| folder.as_ref().starts_with(column.as_ref()));
+        match folders.iter().all(|folder| folder.as_ref().contains('=') && !is_hidden(folder)) {
+            _ if ours => Self::Data,
+            true => Self::OtherPartition,
+            false => Self::Foreign,
         }
     }
 }
