@@ -34,6 +34,44 @@ fn lines_are_those_of_the_template_after_a_loop() {
 }
 
 #[test]
+fn captured_text_is_as_written_and_its_statements_have_a_line() {
+    let tester = World::new();
+    let script = "\
+{% set word %}
+one
+{%- endset %}
+{% set statements -%}
+SELECT '{{ word | trim }}' AS captured;
+{% for n in [1, 2] %}
+SELECT {{ n }} AS n;
+{% endfor %}
+{% endset %}
+SELECT {{ word | trim | length }} AS length, '{{ 'yes' if word == '\\none' else 'no' }}' AS same;
+
+{{- statements }}
+{% filter replace('=', ' ') | trim | lower %}
+  SELECT 'FILTERED' AS=filtered;
+{% endfilter %}
+{% set text | replace('=', '') %}=SELECT 5;{% endset %}{{ text }}
+SELECT
+  nothing FROM nowhere;
+";
+    tester.file("x.sql", script);
+    let at = |line: u32, text: &str| format!("x.sql:{line}  {text}");
+    let lines = [
+        at(10, "SELECT 3 AS length, 'yes' AS same"),
+        at(12, "SELECT 'one' AS captured"),
+        at(12, "SELECT 1 AS n"),
+        at(12, "SELECT 2 AS n"),
+        at(13, "select 'filtered' as filtered"),
+        at(16, "SELECT 5"),
+        "error: x.sql:17: ".to_owned(),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    tester.run(&["run", "x.sql"]).expect(1, &lines);
+}
+
+#[test]
 fn a_failing_statement_ends_the_run_and_stands_in_the_report() {
     let tester = World::new();
     let script = "\
