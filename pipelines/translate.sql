@@ -1,7 +1,8 @@
 {#- Translates the rows of one encoder's table into another encoder's space, and says how good that is.
 
-    The two tables share a key. Rows that satisfy `anchors` are the parallel anchors: the translator is fitted on them.
-    All source rows are translated; the rows that are no anchors are what quality is measured on.
+    The two tables share a key. Rows that satisfy `anchors`, up to `max_anchors` of them, are the parallel anchors: the
+    translator is fitted on them. All source rows are translated; quality is measured on the rows that are no anchors, up to
+    `pool` of them.
 
     babelake run pipelines/translate.sql --set source=fr.parquet --set target=en.parquet --set anchors="split = 'train'"
 -#}
@@ -12,17 +13,27 @@
 {% set key = key | default('id') %}
 {% set column = column | default('embedding') %}
 {% set anchors = anchors | default("split = 'train'") %}
+{% set max_anchors = max_anchors | default('4096') %}
+{% set pool = pool | default('10000') %}
+{% set seed = seed | default('0') %}
 {% set method = method | default('parseval') %}
 {% set out = out | default('translated') %}
 
 CREATE EXTERNAL TABLE source STORED AS PARQUET LOCATION {{ source | quote }};
 CREATE EXTERNAL TABLE target STORED AS PARQUET LOCATION {{ target | quote }};
 
--- Parallel anchors: the rows embedded by both encoders.
+-- The rows embedded by both encoders, each with a number to draw by, which depends on the keys and the seed alone: steps
+-- of the golden ratio (times 2^32) spread a draw evenly over the keys.
+CREATE TABLE twins AS
+SELECT s.key, may_be_anchor, (row_number() OVER (ORDER BY s.key) + {{ seed }}) * 2654435769 % 4294967296 AS draw
+FROM (SELECT {{ key | ident }} AS key, ({{ anchors }}) AS may_be_anchor FROM source WHERE {{ column | ident }} IS NOT NULL) s
+JOIN (SELECT {{ key | ident }} AS key FROM target WHERE {{ column | ident }} IS NOT NULL) t ON s.key = t.key;
+
 CREATE TABLE anchors AS
-SELECT s.{{ key | ident }} AS key, s.{{ column | ident }} AS source, t.{{ column | ident }} AS target
-FROM (SELECT * FROM source WHERE {{ anchors }}) s
-JOIN target t ON s.{{ key | ident }} = t.{{ key | ident }};
+SELECT a.key, s.{{ column | ident }} AS source, t.{{ column | ident }} AS target
+FROM (SELECT key FROM twins WHERE may_be_anchor ORDER BY draw LIMIT {{ max_anchors }}) a
+JOIN source s ON a.key = s.{{ key | ident }}
+JOIN target t ON a.key = t.{{ key | ident }};
 
 -- The translator is a value like any other: a struct in a table of one row, and a file.
 CREATE TABLE fitted AS
@@ -45,31 +56,30 @@ COPY (
 
 -- Quality, on rows the translator has not seen: the translation beside the target encoder's own embedding of the same row.
 CREATE TABLE pairs AS
-SELECT s.{{ key | ident }} AS key, s.{{ column | ident }} AS translated, t.{{ column | ident }} AS native
-FROM {{ (out ~ '/embeddings/') | quote }} s
-JOIN target t ON s.{{ key | ident }} = t.{{ key | ident }}
-WHERE s.{{ key | ident }} NOT IN (SELECT key FROM anchors)
-  AND s.{{ column | ident }} IS NOT NULL AND t.{{ column | ident }} IS NOT NULL;
+SELECT q.key, s.{{ column | ident }} AS translated, t.{{ column | ident }} AS native
+FROM (SELECT key FROM twins WHERE key NOT IN (SELECT key FROM anchors) ORDER BY draw LIMIT {{ pool }}) q
+JOIN {{ (out ~ '/embeddings/') | quote }} s ON q.key = s.{{ key | ident }}
+JOIN target t ON q.key = t.{{ key | ident }};
 
 -- Plain cosine flatters where vectors share a large mean: predicting that mean for every row is the baseline to beat.
 CREATE TABLE center AS SELECT emb_mean(target) AS mean FROM anchors;
 
+-- A vector without a direction (the zero vector, or the mean once the mean is taken from it) has no cosine: it counts 0.
 CREATE TABLE answers AS
-SELECT 'translated' AS vectors, key, translated AS answer, native FROM pairs
-UNION ALL
-SELECT 'mean only', key, mean, native FROM pairs CROSS JOIN center;
+SELECT vectors, key, answer, native, coalesce(emb_cosine(answer, native), 0) AS cosine
+FROM (SELECT 'translated' AS vectors, key, translated AS answer, native FROM pairs
+      UNION ALL
+      SELECT 'mean only', key, mean, native FROM pairs CROSS JOIN center);
 
 -- A row's rank: how many native rows are at least as near to its answer as its own twin is. Ties count against it.
 CREATE TABLE ranks AS
-SELECT q.vectors, q.key, count(*) AS rank
-FROM (SELECT vectors, key, answer, emb_cosine(answer, native) AS own FROM answers) q
-JOIN pairs d ON emb_cosine(q.answer, d.native) >= q.own
-GROUP BY q.vectors, q.key;
+SELECT a.vectors, a.key, count(*) AS rank
+FROM answers a JOIN pairs d ON coalesce(emb_cosine(a.answer, d.native), 0) >= a.cosine
+GROUP BY a.vectors, a.key;
 
--- An answer that is the mean has no direction once the mean is taken from it: its centred cosine counts 0.
 CREATE TABLE metrics AS
-SELECT a.vectors, count(*) AS rows, avg(emb_cosine(answer, native)) AS cosine,
-       avg(coalesce(emb_cosine(emb_center(answer, mean), emb_center(native, mean)), 0.0)) AS centred_cosine,
+SELECT a.vectors, count(*) AS rows, avg(cosine) AS cosine,
+       avg(coalesce(emb_cosine(emb_center(answer, mean), emb_center(native, mean)), 0)) AS centred_cosine,
        avg(CASE WHEN rank = 1 THEN 1.0 ELSE 0.0 END) AS p_at_1, avg(1.0 / rank) AS mrr, (SELECT count(*) FROM pairs) AS pool
 FROM answers a JOIN ranks r ON a.vectors = r.vectors AND a.key = r.key CROSS JOIN center
 GROUP BY a.vectors;

@@ -2,7 +2,63 @@
 
 use std::time::{Duration, Instant};
 
-use crate::tester::{Run, World};
+use arrow::buffer::NullBuffer;
+
+use crate::tester::{Run, World, table, vector, vectors, with_id};
+
+/// `pipelines/translate.sql` with these parameters; the rows of its last table, as CSV.
+fn translate(tester: &World, parameters: &[&str]) -> Vec<String> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines/translate.sql");
+    let mut args = vec!["run", file, "--format", "csv"];
+    args.extend(parameters.iter().flat_map(|parameter| ["--set", parameter]));
+    let ended = tester.run(args.as_slice()).expect(0, &[]);
+    let rows = ended.stdout.rsplit_once("pool\n").unwrap().1;
+    rows.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn translate_prints_the_numbers_of_the_readme() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let (source, target) = ("sample_data/digits_mlp_a.parquet", "sample_data/digits_mlp_b.parquet");
+    let (source, target) = (format!("source={root}/{source}"), format!("target={root}/{target}"));
+    let printed = translate(&World::new(), &[&source, &target]);
+    let readme = std::fs::read_to_string(format!("{root}/README.md")).unwrap();
+    for row in &printed {
+        let cells: Vec<&str> = row.split(',').collect();
+        let is_row = |line: &&str| line.trim_matches('|').split('|').map(str::trim).eq(cells.iter().copied());
+        assert_eq!(readme.lines().filter(is_row).count(), 1, "{row}");
+    }
+    assert_eq!(printed.len(), 2);
+}
+
+#[test]
+fn translate_counts_a_vector_without_direction_and_no_null() {
+    let tester = World::new();
+    let nulls = |null: i64| Some(NullBuffer::from_iter((0..60).map(|id| id != null)));
+    let values = |seed| (0..60).flat_map(move |id| if id == 50 { vec![0.0; 4] } else { vector(id, 4, seed) }).collect();
+    // Row 50 is the zero vector in both, 51 has no source and 52 no target.
+    tester.write("a.parquet", &with_id((0..60).collect(), vectors(values(1), 4, nulls(51))));
+    tester.write("b.parquet", &with_id((0..60).collect(), vectors(values(1), 4, nulls(52))));
+    let printed = translate(&tester, &["source=a.parquet", "target=b.parquet", "anchors=id < 40"]);
+    // The other 17 of 18 rows are found; the zero vector's cosine is 0, and centred it is the mean's, turned round.
+    let row: Vec<&str> = printed[0].split(',').collect();
+    assert_eq!((&row[..5], row[6]), (&["translated", "18", "0.944", "1.0", "0.944"][..], "18"));
+}
+
+#[test]
+fn translate_draws_anchors_and_pool_by_key() {
+    let tester = World::new();
+    tester.write("a.parquet", &table(0..21_000, 3, 1));
+    tester.write("b.parquet", &table(0..21_000, 4, 2));
+    tester.write("shuffled.parquet", &table((0..21_000).map(|id| id * 11 % 21_000), 4, 2));
+    let parameters = |target, seed| ["source=a.parquet", target, "anchors=true", "pool=300", seed];
+    let printed = translate(&tester, &parameters("target=b.parquet", "seed=0"));
+    assert!(printed.iter().all(|row| row.contains(",300,") && row.ends_with(",300")), "{printed:?}");
+    let anchors = "SELECT strpos(emb_describe(t), 'anchors: 4096') > 0 AS capped FROM 'translated/translator.parquet'";
+    assert_eq!(tester.run(&["sql", "--format", "csv", "-c", anchors]).expect(0, &[]).stdout, "capped\ntrue\n");
+    assert_eq!(translate(&tester, &parameters("target=shuffled.parquet", "seed=0")), printed);
+    assert_ne!(translate(&tester, &parameters("target=b.parquet", "seed=1")), printed);
+}
 
 const LOOP: &str = "\
 {% set langs = langs | default('en,fr') %}
@@ -31,6 +87,44 @@ fn lines_are_those_of_the_template_after_a_loop() {
     tester.file("y.sql", "{% for x in [] %}\nSELECT 1;\n{% endfor %} SELECT 2;\nSELECT 3,\n  4 WHERE );\n");
     let ended = tester.run(&["run", "y.sql"]).expect(1, &["y.sql:3  SELECT 2", "error: y.sql:5: "]);
     assert!(!ended.stderr.contains("Column"), "{}", ended.stderr);
+}
+
+#[test]
+fn captured_text_is_as_written_and_its_statements_have_a_line() {
+    let tester = World::new();
+    let script = "\
+{% set word %}
+one
+{%- endset %}
+{% set statements -%}
+SELECT '{{ word | trim }}' AS captured;
+{% for n in [1, 2] %}
+SELECT {{ n }} AS n;
+{% endfor %}
+{% endset %}
+SELECT {{ word | trim | length }} AS length, '{{ 'yes' if word == '\\none' else 'no' }}' AS same;
+
+{{- statements }}
+{% filter replace('=', ' ') | trim | lower %}
+  SELECT 'FILTERED' AS=filtered;
+{% endfilter %}
+{% set text | replace('=', '') %}=SELECT 5;{% endset %}{{ text }}
+SELECT
+  nothing FROM nowhere;
+";
+    tester.file("x.sql", script);
+    let at = |line: u32, text: &str| format!("x.sql:{line}  {text}");
+    let lines = [
+        at(10, "SELECT 3 AS length, 'yes' AS same"),
+        at(12, "SELECT 'one' AS captured"),
+        at(12, "SELECT 1 AS n"),
+        at(12, "SELECT 2 AS n"),
+        at(13, "select 'filtered' as filtered"),
+        at(16, "SELECT 5"),
+        "error: x.sql:17: ".to_owned(),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    tester.run(&["run", "x.sql"]).expect(1, &lines);
 }
 
 #[test]
@@ -94,7 +188,8 @@ fn an_interrupted_run_leaves_nothing_and_says_so() {
     let child = tester.command(&["run", "x.sql", "--report", "run.json"]).spawn().unwrap();
     let begin = Instant::now();
     // Staged beside the target, under a name that no listing shows.
-    while !tester.path("out.csv#1").exists() && begin.elapsed() < Duration::from_secs(60) {
+    let staged = || tester.files("").iter().any(|name| name.contains('#'));
+    while !staged() && begin.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(10));
     }
     let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

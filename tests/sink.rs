@@ -10,6 +10,7 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, ListViewArray, RecordBatch, StructArray,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
+use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use parquet::file::reader::FileReader;
@@ -29,12 +30,13 @@ async fn number(session: &SessionContext, sql: &str) -> i64 {
     batches[0].column(0).as_primitive::<Int64Type>().value(0)
 }
 
-/// Everything under a folder, staged files included, by name.
+/// Everything under a folder, staged files and empty folders included, by name.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
+            found.insert(format!("{}/", path.display()), Vec::new());
             found.extend(files(&path));
         } else {
             found.insert(path.display().to_string(), std::fs::read(&path).unwrap());
@@ -54,8 +56,11 @@ async fn a_query_that_fails_at_its_last_row_leaves_what_was_there() {
     run(&session, &format!("COPY (SELECT 7 AS id, 7 AS x) TO '{root}/many/' STORED AS PARQUET")).await.unwrap();
     let table = format!("CREATE EXTERNAL TABLE t (id BIGINT, x BIGINT) STORED AS PARQUET LOCATION '{root}/many/'");
     run(&session, &table).await.unwrap();
+    std::fs::create_dir(temp.path().join("empty")).unwrap();
     let before = files(temp.path());
-    assert_eq!(before.len(), 2);
+    assert_eq!(before.len(), 4);
+    // Too large to be held in memory: staged on the disk.
+    let large = format!("SELECT *, repeat('x', 1000) AS text FROM ({FAILS_AT_ITS_END})");
 
     for statement in [
         format!("COPY ({FAILS_AT_ITS_END}) TO '{root}/one.parquet' OPTIONS (mode 'overwrite')"),
@@ -63,6 +68,9 @@ async fn a_query_that_fails_at_its_last_row_leaves_what_was_there() {
         format!("COPY ({FAILS_AT_ITS_END}) TO '{root}/many/' STORED AS PARQUET OPTIONS (mode 'append')"),
         format!("COPY ({FAILS_AT_ITS_END}) TO '{root}/new.csv'"),
         format!("COPY ({FAILS_AT_ITS_END}) TO '{root}/new/' STORED AS JSON"),
+        format!("COPY ({large}) TO '{root}/new/and/newer/' STORED AS CSV"),
+        format!("COPY ({large}) TO '{root}/new/and/newer/one.csv'"),
+        format!("COPY ({large}) TO '{root}/empty/' STORED AS JSON"),
         format!("COPY ({FAILS_AT_ITS_END}) TO '{root}/parts/' STORED AS ARROW PARTITIONED BY (x)"),
         format!("INSERT INTO t {FAILS_AT_ITS_END}"),
     ] {
@@ -81,7 +89,7 @@ async fn a_cancelled_query_leaves_nothing() {
     let sql = format!("COPY ({endless}) TO '{}/out/' STORED AS CSV", temp.path().display());
     let mut stream = session.sql(&sql).await.unwrap().execute_stream().await.unwrap();
     let staged = async {
-        while !temp.path().join("out").exists() || files(temp.path()).is_empty() {
+        while files(temp.path()).len() < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -126,6 +134,124 @@ async fn copy_to_a_folder_asks_before_it_replaces_or_adds() {
 
     let message = run(&session, &copy(5, "OPTIONS (mode 'replace')")).await.unwrap_err();
     assert!(message.contains("'overwrite'") && message.contains("'append'"), "{message}");
+}
+
+#[tokio::test]
+async fn overwrite_replaces_what_such_a_copy_may_have_written_and_nothing_else() {
+    let temp = tempfile::tempdir().unwrap();
+    let (root, session) = (temp.path().join("lake").display().to_string(), session());
+    let copy = |options: &str| {
+        format!(
+            "COPY (SELECT 1 AS n, 'en' AS lang, 2026 AS year) TO '{root}/' STORED AS PARQUET {options}
+             OPTIONS (mode 'overwrite')"
+        )
+    };
+    let write = |names: &[&str]| {
+        for name in names {
+            let path = temp.path().join("lake").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+    };
+    // What stands there, with a star for the names that the engine draws.
+    let left = || {
+        let names = files(temp.path()).into_keys().filter(|name| !name.ends_with('/'));
+        let names = names.map(|name| name.strip_prefix(&format!("{root}/")).unwrap().to_owned());
+        let drawn = |name: &String| name.split(['/', '_', '.']).any(|word| word.len() == 16);
+        let mut names: Vec<String> = names
+            .map(|name| if drawn(&name) { name.rsplit_once('/').map_or("", |n| n.0).to_owned() + "*" } else { name })
+            .collect();
+        names.sort();
+        names
+    };
+    let foreign = [
+        ".hidden.parquet",
+        "README.md",
+        "_backup=1/part.parquet",
+        "_state.parquet",
+        "de/deeper/part.parquet",
+        "de/part.parquet",
+        "de/year=2025/part.parquet",
+        "lang=de/.hidden.parquet",
+        "lang=de/notes.txt",
+        "part.csv",
+    ];
+    write(&foreign);
+    write(&["part.parquet", "part-2.parquet"]);
+    run(&session, &copy("")).await.unwrap();
+    assert_eq!(left(), [&["*"], &foreign[..]].concat());
+
+    write(&[
+        "lang=de/part.parquet",
+        "lang=de/year=2025/part.parquet",
+        "lang=de/_x/part.parquet",
+        "lang=de/x/y.parquet",
+    ]);
+    run(&session, &copy("PARTITIONED BY (lang, year)")).await.unwrap();
+    let more = ["lang=de/_x/part.parquet", "lang=de/x/y.parquet"];
+    let mut expected = [&["lang=en/year=2026*"], &foreign[..], &more].concat();
+    expected.sort();
+    assert_eq!(left(), expected);
+
+    // Rows of other partitions would stand beside those that replace them.
+    let before = files(temp.path());
+    for options in ["", "PARTITIONED BY (lang)", "PARTITIONED BY (year, lang)"] {
+        let message = run(&session, &copy(options)).await.unwrap_err();
+        assert!(message.contains("holds `lang=en/year=2026/") && message.contains("delete it"), "{options}: {message}");
+        assert_eq!(files(temp.path()), before);
+    }
+}
+
+/// Plans, which checks the target, all statements before it runs the first.
+async fn run_planned_together(session: &SessionContext, statements: &[String]) -> Vec<Result<(), String>> {
+    let mut plans = Vec::new();
+    for sql in statements {
+        plans.push(session.sql(sql).await.unwrap().create_physical_plan().await.unwrap());
+    }
+    let mut ended = Vec::new();
+    for plan in plans {
+        let rows = collect(plan, session.task_ctx()).await;
+        ended.push(rows.map(drop).map_err(|e| babelake::Error::from(e).to_string()));
+    }
+    ended
+}
+
+#[tokio::test]
+async fn of_copies_to_one_new_target_the_first_wins() {
+    let temp = tempfile::tempdir().unwrap();
+    let (root, session) = (temp.path().display(), session());
+    // Held in memory; uploaded in parts; a folder of files.
+    let small = "SELECT value AS n FROM generate_series(1, 3)";
+    let large = "SELECT value AS n, repeat(CAST(random() AS VARCHAR), 40) AS x FROM generate_series(1, 40000)";
+    for (query, target) in [(small, "small.csv"), (large, "large.csv"), (small, "folder/"), (large, "parts/")] {
+        let copy = format!("COPY ({query}) TO '{root}/{target}' STORED AS CSV");
+        let ended = run_planned_together(&session, &[copy.clone(), copy]).await;
+        assert_eq!(ended[0], Ok(()));
+        let message = ended[1].as_ref().unwrap_err();
+        assert!(message.contains(target) && message.contains("mode 'overwrite'"), "{message}");
+        let rows = if query == small { 3 } else { 40000 };
+        assert_eq!(number(&session, &format!("SELECT count(*) FROM '{root}/{target}'")).await, rows);
+    }
+    let is_staged =
+        |name: &String| name.rsplit('/').next().is_some_and(|name| name.contains('#') || name.starts_with('.'));
+    assert!(!files(temp.path()).keys().any(is_staged), "{:?}", files(temp.path()).keys());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_copies_to_one_new_file_at_the_same_time_one_wins() {
+    let temp = tempfile::tempdir().unwrap();
+    let session = session();
+    for rows in [1, 20000] {
+        let copy = |n: i64| {
+            let query = format!("SELECT {n} AS n, repeat('x', 1000) FROM generate_series(1, {rows})");
+            let (session, path) = (session.clone(), temp.path().join(format!("{rows}.csv")));
+            async move { run(&session, &format!("COPY ({query}) TO '{}'", path.display())).await }
+        };
+        let ended = futures::future::join_all((0..8).map(|n| tokio::spawn(copy(n)))).await;
+        let won: Vec<_> = ended.into_iter().map(Result::unwrap).filter(Result::is_ok).collect();
+        assert_eq!(won.len(), 1);
+    }
+    assert_eq!(files(temp.path()).len(), 2);
 }
 
 #[tokio::test]

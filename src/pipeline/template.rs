@@ -123,15 +123,19 @@ fn is_marker(c: char) -> bool {
 
 /// Puts a marker before the first text of every line and after every block tag.
 ///
-/// Never before white space, so that what `{%-` and `-%}` trim stays the same.
+/// Never before white space, so that what `{%-` and `-%}` trim stays the same. And never into text that a block captures
+/// (`{% set x %}`, `{% filter f %}`), which the template measures, compares and changes: it comes from the line of the tag
+/// that writes it.
 fn mark(text: &str) -> String {
     let mut marked = String::with_capacity(text.len() + text.len() / 8);
     let mut line = 1;
     let mut pending = true;
-    let plain = |marked: &mut String, line: &mut u32, pending: &mut bool, piece: &str, is_tag: bool| {
+    let mut captures = 0_usize;
+    let marker = |line| char::from_u32(FIRST_MARKER + line).unwrap_or_default();
+    let plain = |marked: &mut String, line: &mut u32, pending: &mut bool, piece: &str, may_mark: bool| {
         for c in piece.chars() {
-            if *pending && !c.is_whitespace() && !is_tag {
-                marked.extend(char::from_u32(FIRST_MARKER + *line));
+            if *pending && !c.is_whitespace() && may_mark {
+                marked.push(marker(*line));
                 *pending = false;
             }
             marked.push(c);
@@ -143,17 +147,30 @@ fn mark(text: &str) -> String {
     };
     let mut done = 0;
     for tag in tags(text) {
-        plain(&mut marked, &mut line, &mut pending, text.get(done..tag.start).unwrap_or_default(), false);
+        let written = text.get(done..tag.start).unwrap_or_default();
+        plain(&mut marked, &mut line, &mut pending, written, captures == 0);
         let piece = text.get(tag.start..tag.end).unwrap_or_default();
-        if tag.kind == Kind::Value && pending && !piece.starts_with("{{-") {
-            marked.extend(char::from_u32(FIRST_MARKER + line));
+        let content = if tag.kind == Kind::Block { tag.content(text) } else { "" };
+        let (word, rest) = content.split_once(char::is_whitespace).unwrap_or((content, ""));
+        if pending && captures == 0 && (tag.kind == Kind::Value || word == "filter") {
+            // What this tag trims stays behind the marker.
+            let trims = piece.get(2..).is_some_and(|rest| rest.starts_with('-'));
+            let at = if trims { marked.trim_end().len() } else { marked.len() };
+            marked.insert(at, marker(line));
             pending = false;
         }
-        plain(&mut marked, &mut line, &mut pending, piece, true);
+        match word {
+            "filter" => captures += 1,
+            // Unlike `set x = 1`.
+            "set" if !rest.trim_start_matches(|c| c != '=' && c != '|').starts_with('=') => captures += 1,
+            "endset" | "endfilter" => captures = captures.saturating_sub(1),
+            _ => {}
+        }
+        plain(&mut marked, &mut line, &mut pending, piece, false);
         pending |= tag.kind != Kind::Value;
         done = tag.end;
     }
-    plain(&mut marked, &mut line, &mut pending, text.get(done..).unwrap_or_default(), false);
+    plain(&mut marked, &mut line, &mut pending, text.get(done..).unwrap_or_default(), captures == 0);
     marked
 }
 

@@ -13,6 +13,7 @@ use crate::{Error, Result, functions};
 
 mod embedding;
 mod files;
+mod folders;
 mod sink;
 mod staging;
 mod target;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::{GetExt, Result as EngineResult, Statistics, internal_err};
+use datafusion::common::{DataFusionError, GetExt, Result as EngineResult, Statistics, internal_err};
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::file_format::{FileFormat, FileFormatFactory, FileMeta};
@@ -19,20 +19,20 @@ use datafusion::datasource::physical_plan::{FileScanConfig, FileSinkConfig, File
 use datafusion::datasource::sink::{DataSink, DataSinkExec};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::SessionStateDefaults;
-use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry, ObjectStoreUrl};
+use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
-
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{LexOrdering, LexRequirement};
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
 
+use super::folders::Folders;
 use super::staging::{Staging, Unsettled};
 use super::target::{Mode, Target};
 use super::{embedding, store_of};
-use crate::Error;
+use crate::{Error, Result};
 
 /// Replaces the engine's file formats by atomic ones.
 pub fn register(state: &mut SessionState) -> EngineResult<()> {
@@ -143,10 +143,8 @@ impl FileFormat for AtomicFormat {
         sink: FileSinkConfig,
         order: Option<LexRequirement>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        let url = sink.object_store_url.clone();
-        let store = store_of(state.runtime_env(), &url, &sink.original_url)?;
-        let target = Target::check(&store, &sink, self.mode).await?;
-        let path = sink.original_url.clone();
+        let store = store_of(state.runtime_env(), &sink.object_store_url, &sink.original_url)?;
+        let Target { exclusive, .. } = Target::check(&store, &sink, self.mode).await?;
 
         let tuned: Arc<dyn FileFormat> = match self.inner.downcast_ref::<ParquetFormat>() {
             Some(parquet) => {
@@ -155,11 +153,11 @@ impl FileFormat for AtomicFormat {
             }
             None => Arc::clone(&self.inner),
         };
-        let plan = tuned.create_writer_physical_plan(Arc::clone(&input), state, sink, order.clone()).await?;
+        let plan = tuned.create_writer_physical_plan(Arc::clone(&input), state, sink.clone(), order.clone()).await?;
         let Some(writer) = plan.downcast_ref::<DataSinkExec>() else {
             return internal_err!("the {} writer is a {}, not a DataSinkExec", self.get_ext(), plan.name());
         };
-        let sink = AtomicSink { writer: writer.clone(), url, path, target };
+        let sink = AtomicSink { writer: writer.clone(), config: sink, mode: self.mode, exclusive };
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), order)))
     }
 
@@ -173,16 +171,28 @@ impl FileFormat for AtomicFormat {
 struct AtomicSink {
     /// Holds the format's own sink.
     writer: DataSinkExec,
-    url: ObjectStoreUrl,
-    /// The target as it was typed; empty for INSERT.
-    path: String,
-    target: Target,
+    config: FileSinkConfig,
+    mode: Option<Mode>,
+    /// See [`Target::exclusive`].
+    exclusive: bool,
 }
 
 impl AtomicSink {
     fn refused(&self, by_the_store: &str) -> Error {
-        let path = if self.path.is_empty() { "the table's folder" } else { &self.path };
+        let path = match self.config.original_url.as_str() {
+            // The engine tells it for COPY only.
+            "" => "the table's folder",
+            path => path,
+        };
         Error::file(path, format!("cannot be written: {by_the_store}"))
+    }
+
+    async fn publish(&self, staging: &Staging, store: &Arc<dyn ObjectStore>) -> Result<()> {
+        let Target { replaced, fresh, .. } = Target::check(store, &self.config, self.mode).await?;
+        staging.commit(replaced, fresh).await.map_err(|error| match error {
+            StoreError::AlreadyExists { .. } => Target::taken(&self.config.original_url),
+            error => self.refused(&error.to_string()),
+        })
     }
 }
 
@@ -205,11 +215,13 @@ impl DataSink for AtomicSink {
     async fn write_all(&self, data: SendableRecordBatchStream, context: &Arc<TaskContext>) -> EngineResult<u64> {
         let runtime = context.runtime_env();
         let unsettled = context.session_config().get_extension::<Unsettled>().unwrap_or_default();
-        let staging = Staging::begin(runtime.object_store(&self.url)?, unsettled).await;
+        let url = &self.config.object_store_url;
+        let store = runtime.object_store(url)?;
+        let staging = Staging::begin(Arc::clone(&store), Folders::of(url.as_ref()), self.exclusive, unsettled).await;
 
         // The writers look their store up by its URL: give them a world in which it is the staging one.
         let registry = DefaultObjectStoreRegistry::new();
-        registry.register_store(self.url.as_ref(), staging.store());
+        registry.register_store(url.as_ref(), staging.store());
         let runtime = RuntimeEnv { object_store_registry: Arc::new(registry), ..runtime.as_ref().clone() };
         let context = TaskContext::new(
             context.task_id(),
@@ -221,19 +233,13 @@ impl DataSink for AtomicSink {
             context.window_functions().clone(),
             Arc::new(runtime),
         );
-        match self.writer.sink().write_all(data, &Arc::new(context)).await {
-            Ok(rows) => {
-                let Target { replaced, fresh } = self.target.clone();
-                staging.commit(replaced, fresh).await.map_err(|error| self.refused(&error.to_string()))?;
-                Ok(rows)
-            }
-            Err(error) => {
-                staging.rollback().await;
-                match staging.refusal() {
-                    Some(refusal) => Err(self.refused(&refusal).into()),
-                    None => Err(error),
-                }
-            }
+        let rows = match self.writer.sink().write_all(data, &Arc::new(context)).await {
+            Ok(rows) => self.publish(&staging, &store).await.map(|()| rows).map_err(DataFusionError::from),
+            Err(error) => Err(staging.refusal().map_or(error, |refusal| self.refused(&refusal).into())),
+        };
+        if rows.is_err() {
+            staging.rollback().await;
         }
+        rows
     }
 }

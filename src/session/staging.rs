@@ -1,8 +1,9 @@
 //! Writes that nobody sees before all of them have succeeded.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,8 +13,9 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+
+use super::folders::Folders;
 
 /// Objects on their way into one store, published together by [`Staging::commit`] or not at all.
 ///
@@ -22,16 +24,22 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 /// way rolls back in the background; [`super::settled`] waits for that.
 ///
 /// Each object appears whole or not at all. A process killed within `commit` may leave some objects of a folder
-/// published and others not.
+/// published and others not, or a large exclusive one under the hidden name where it waited for its own.
 #[derive(Debug)]
 pub struct Staging(Arc<Shared>);
 
 impl Staging {
-    /// Stages writes into `store`.
-    pub async fn begin(store: Arc<dyn ObjectStore>, unsettled: Arc<Unsettled>) -> Self {
+    /// Stages writes into `store`. Where they are `exclusive`, [`Staging::commit`] publishes no object at a name that is
+    /// taken by then: of several writes to one name the first wins, and the others get [`Error::AlreadyExists`].
+    pub async fn begin(
+        store: Arc<dyn ObjectStore>,
+        folders: Folders,
+        exclusive: bool,
+        unsettled: Arc<Unsettled>,
+    ) -> Self {
         let running = Arc::clone(&unsettled.0).read_owned().await;
         let held = Held { closed: false, uploads: Vec::new(), memory_left: MEMORY_FOR_SMALL_OBJECTS, refusal: None };
-        Self(Arc::new(Shared { store, held: Mutex::new(held), _running: running }))
+        Self(Arc::new(Shared { store, folders, exclusive, held: Mutex::new(held), _running: running }))
     }
 
     /// A store to write through; reads, listings and deletions pass.
@@ -39,7 +47,8 @@ impl Staging {
         Arc::new(StagingStore(Arc::clone(&self.0)))
     }
 
-    /// Publishes everything whose writer has finished, then deletes `replaced`.
+    /// Publishes everything, then deletes `replaced`. An object whose writer has not finished is an error, and then
+    /// nothing is published.
     ///
     /// When an object cannot be published, those not yet published are dropped, and those that are published already
     /// are deleted again if `fresh` says that they stand at names that were free before.
@@ -86,6 +95,8 @@ const MEMORY_FOR_SMALL_OBJECTS: usize = 64 << 20;
 #[derive(Debug)]
 struct Shared {
     store: Arc<dyn ObjectStore>,
+    folders: Folders,
+    exclusive: bool,
     held: Mutex<Held>,
     _running: OwnedRwLockReadGuard<()>,
 }
@@ -102,6 +113,9 @@ struct Held {
 #[derive(Debug)]
 struct Upload {
     location: Path,
+    /// Where the parts are put together before they get their name, when nothing may stand there: stores have no
+    /// upload of parts that fails on a taken name.
+    aside: Option<Path>,
     state: Mutex<State>,
 }
 
@@ -125,8 +139,8 @@ impl Upload {
 
 impl Shared {
     /// Takes an upload over; drops it when the staging has ended meanwhile.
-    async fn hold(&self, location: Path, state: State) -> Result<Arc<Upload>> {
-        let upload = Arc::new(Upload { location, state: Mutex::new(state) });
+    async fn hold(&self, location: Path, aside: Option<Path>, state: State) -> Result<Arc<Upload>> {
+        let upload = Arc::new(Upload { location, aside, state: Mutex::new(state) });
         let closed = {
             let mut held = lock(&self.held);
             if !held.closed {
@@ -136,6 +150,7 @@ impl Shared {
         };
         if closed {
             discard(&upload).await;
+            self.folders.remove();
             return Err(ended());
         }
         Ok(upload)
@@ -149,42 +164,35 @@ impl Shared {
     }
 
     async fn rollback(&self) {
-        for upload in self.close() {
-            discard(&upload).await;
+        self.discard(&self.close()).await;
+    }
+
+    async fn discard(&self, uploads: &[Arc<Upload>]) {
+        for upload in uploads {
+            discard(upload).await;
         }
+        self.folders.remove();
     }
 
     async fn commit(&self, replaced: Vec<Path>, fresh: bool) -> Result<()> {
-        let mut published = Vec::new();
-        let mut failure = None;
-        for upload in self.close() {
-            if failure.is_some() {
-                discard(&upload).await;
-                continue;
-            }
-            let location = &upload.location;
-            let outcome = match upload.take() {
-                State::Written(mut parts) => parts.complete().await.map(drop),
-                State::Small(payload, options) => self.store.put_opts(location, payload, options).await.map(drop),
-                // Its writer gave up without an error of its own: it has nothing to publish.
-                State::Writing(mut parts) => {
-                    parts.abort().await.ok();
-                    continue;
-                }
-                State::Gone => continue,
-            };
-            match outcome {
-                Ok(()) => published.push(location.clone()),
-                Err(error) => failure = Some(error),
-            }
+        let uploads = self.close();
+        // The whole plan has succeeded, and still a file is not whole: rows would be missing.
+        if let Some(unfinished) = uploads.iter().find(|upload| matches!(*lock(&upload.state), State::Writing(_))) {
+            self.discard(&uploads).await;
+            return Err(Error::Generic {
+                store: "staging",
+                source: format!("the writer of {} ended before its file was whole", unfinished.location).into(),
+            });
         }
-        if let Some(error) = failure {
+        for (index, upload) in uploads.iter().enumerate() {
+            let Err(error) = self.publish(upload).await else { continue };
             if fresh {
-                for location in published {
+                for published in uploads.iter().take(index) {
                     // The error that brought us here is the one to report.
-                    self.store.delete(&location).await.ok();
+                    self.store.delete(&published.location).await.ok();
                 }
             }
+            self.discard(&uploads).await;
             return Err(error);
         }
         for location in replaced {
@@ -194,6 +202,28 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    async fn publish(&self, upload: &Upload) -> Result<()> {
+        let Upload { location, aside, .. } = upload;
+        match (upload.take(), aside) {
+            (State::Written(mut parts), None) => parts.complete().await.map(drop),
+            (State::Written(mut parts), Some(aside)) => {
+                parts.complete().await?;
+                let outcome = self.store.copy_if_not_exists(aside, location).await;
+                self.store.delete(aside).await.ok();
+                outcome
+            }
+            (State::Small(payload, mut options), _) => {
+                if self.exclusive {
+                    options.mode = PutMode::Create;
+                }
+                self.folders.make(location);
+                self.store.put_opts(location, payload, options).await.map(drop)
+            }
+            // Given up by its own writer; none is still at work.
+            (State::Writing(_) | State::Gone, _) => Ok(()),
+        }
     }
 
     /// Takes room for a small object, if there is some left.
@@ -213,9 +243,21 @@ impl Shared {
     }
 
     async fn open(&self, location: Path, options: PutMultipartOptions) -> Result<Arc<Upload>> {
-        let parts = self.noted(self.store.put_multipart_opts(&location, options).await)?;
-        self.hold(location, State::Writing(parts)).await
+        let aside = self.exclusive.then(|| beside(&location));
+        let staged = aside.as_ref().unwrap_or(&location);
+        self.folders.make(staged);
+        let parts = self.noted(self.store.put_multipart_opts(staged, options).await)?;
+        self.hold(location, aside, State::Writing(parts)).await
     }
+}
+
+/// A free name beside `location` that no reader takes for a table: hidden, and with an extension that is none.
+fn beside(location: &Path) -> Path {
+    let mut parts: Vec<_> = location.parts().collect();
+    let name = parts.pop();
+    let name = name.as_ref().map_or("", |name| name.as_ref());
+    let hidden = format!(".{name}.{:016x}", RandomState::new().hash_one(name));
+    parts.into_iter().chain([hidden.into()]).collect()
 }
 
 /// Drops an upload. Nothing of it is visible, so a failure leaves only unlisted bytes and is no failure of the query.
@@ -283,7 +325,7 @@ impl ObjectStore for StagingStore {
         // Only a plain put can become an upload of parts, and an upload needs a part.
         let bytes = payload.content_length();
         if self.0.reserve(bytes) || bytes == 0 || options.mode != PutMode::Overwrite {
-            self.0.hold(location.clone(), State::Small(payload, options)).await?;
+            self.0.hold(location.clone(), None, State::Small(payload, options)).await?;
         } else {
             let PutOptions { tags, attributes, extensions, .. } = options;
             let parts = PutMultipartOptions { tags, attributes, extensions };
@@ -335,5 +377,69 @@ impl ObjectStore for StagingStore {
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         self.0.store.rename_opts(from, to, options).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    async fn begin(store: &Arc<dyn ObjectStore>, exclusive: bool) -> Staging {
+        Staging::begin(Arc::clone(store), Folders::default(), exclusive, Arc::default()).await
+    }
+
+    async fn names(store: &Arc<dyn ObjectStore>) -> Vec<String> {
+        let objects: Vec<_> = store.list(None).try_collect().await.unwrap();
+        objects.into_iter().map(|object| object.location.to_string()).collect()
+    }
+
+    async fn write(staging: &Staging, name: &str, text: &'static str, in_parts: bool) {
+        let (store, name) = (staging.store(), Path::from(name));
+        if in_parts {
+            let mut upload = store.put_multipart(&name).await.unwrap();
+            upload.put_part(text.into()).await.unwrap();
+            upload.complete().await.unwrap();
+        } else {
+            store.put(&name, text.into()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_whole_is_an_error_and_nothing_is_published() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let staging = begin(&store, false).await;
+        write(&staging, "out/a", "whole", false).await;
+        write(&staging, "out/b", "whole", true).await;
+        let mut upload = staging.store().put_multipart(&"out/c".into()).await.unwrap();
+        upload.put_part("half".into()).await.unwrap();
+        let old = Path::from("out/old");
+        store.put(&old, "stays".into()).await.unwrap();
+
+        let message = staging.commit(vec![old], true).await.unwrap_err().to_string();
+        assert!(message.contains("out/c"), "{message}");
+        assert_eq!(names(&store).await, ["out/old"]);
+        // The writer that comes too late is told.
+        assert!(upload.complete().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn of_exclusive_writes_to_one_name_the_first_wins() {
+        for in_parts in [[false, false], [true, true], [false, true], [true, false]] {
+            let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let (first, second) = (begin(&store, true).await, begin(&store, true).await);
+            write(&first, "out/x.parquet", "first", in_parts[0]).await;
+            write(&second, "out/x.parquet", "second", in_parts[1]).await;
+            assert!(names(&store).await.is_empty());
+
+            first.commit(Vec::new(), true).await.unwrap();
+            let error = second.commit(Vec::new(), true).await.unwrap_err();
+            assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
+            assert_eq!(names(&store).await, ["out/x.parquet"]);
+            let found = store.get(&"out/x.parquet".into()).await.unwrap().bytes().await.unwrap();
+            assert_eq!(found, "first");
+        }
     }
 }

@@ -1,11 +1,11 @@
-//! What COPY and INSERT may write to, checked before a query runs.
+//! What COPY and INSERT may write to, checked before a query runs and before its result is published.
 
 use std::str::FromStr;
 use std::sync::Arc;
 
 use datafusion::datasource::physical_plan::FileSinkConfig;
 use futures::TryStreamExt;
-use object_store::path::Path;
+use object_store::path::{Path, PathPart};
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 
 use crate::{Error, Result};
@@ -13,7 +13,8 @@ use crate::{Error, Result};
 /// What to do with what is at the target: `OPTIONS (mode 'overwrite')`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// The file is replaced; a folder's files of the same extension are deleted once the new ones are there.
+    /// The file is replaced. Of a folder, the files that a COPY like this one may have written are deleted once the new
+    /// ones are there: of the same extension, in the folder itself or in its partitions' folders, and not hidden.
     Overwrite,
     /// New files are added to a folder.
     Append,
@@ -32,27 +33,35 @@ impl FromStr for Mode {
 }
 
 /// A target that may be written to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Target {
     /// Objects to delete once the new ones are published.
     pub replaced: Vec<Path>,
     /// Whether the new objects stand at names that were free before.
     pub fresh: bool,
+    /// Whether it is one file whose name must still be free when it is published.
+    pub exclusive: bool,
 }
 
 impl Target {
     /// Looks at what is there and says whether the sink may write to it.
     ///
     /// COPY writes to a free name unless `mode` allows more. INSERT adds files to its table's folder: that is its meaning.
+    ///
+    /// Asked before a query runs, and again before its result is published, because others may have written meanwhile.
+    /// Of several COPYs without a mode to one file exactly one gets through, see [`Target::exclusive`]. To one folder
+    /// there is a window: two that both ask before either has published its first file both publish, side by side,
+    /// as with mode 'append'. So do two COPYs with mode 'overwrite'.
     pub async fn check(store: &Arc<dyn ObjectStore>, sink: &FileSinkConfig, mode: Option<Mode>) -> Result<Self> {
         let Some(url) = sink.table_paths.first() else {
             return Err(Error::Invalid("there is no target to write to".to_owned()));
         };
+        let fresh = Self { fresh: true, ..Self::default() };
         // The planner gives COPY the target as it was typed, and INSERT, which writes to a table, an empty text.
         let is_copy = !sink.original_url.is_empty();
         if !is_copy {
             return match mode {
-                None => Ok(Self { replaced: Vec::new(), fresh: true }),
+                None => Ok(fresh),
                 Some(_) => Err(Error::Invalid(
                     "mode is an option of COPY, not of a table: INSERT INTO always adds to the table".to_owned(),
                 )),
@@ -78,8 +87,9 @@ impl Target {
                     path,
                     "is a single file, and nothing can be appended to one: COPY to a folder (`name/`) instead",
                 )),
-                (None, true) => exists("exists: add OPTIONS (mode 'overwrite') to replace it"),
-                (Some(Mode::Overwrite) | None, _) => Ok(Self { replaced: Vec::new(), fresh: !is_file }),
+                (None, true) => Err(Self::taken(path)),
+                (None, false) => Ok(Self { exclusive: true, ..fresh }),
+                (Some(Mode::Overwrite), _) => Ok(Self { fresh: !is_file, ..fresh }),
             };
         }
         if is_file {
@@ -87,18 +97,67 @@ impl Target {
         }
         let mut objects = store.list(Some(prefix)).map_ok(|object| object.location);
         match mode {
-            Some(Mode::Append) => Ok(Self { replaced: Vec::new(), fresh: true }),
+            Some(Mode::Append) => Ok(fresh),
             Some(Mode::Overwrite) => {
-                let extension = format!(".{}", sink.file_extension);
-                let mut replaced: Vec<Path> = objects.try_collect().await?;
-                replaced.retain(|location| location.as_ref().ends_with(&extension));
-                Ok(Self { replaced, fresh: true })
+                let mut replaced = Vec::new();
+                while let Some(location) = objects.try_next().await? {
+                    match Found::at(&location, prefix, sink) {
+                        Found::Data => replaced.push(location),
+                        Found::OtherPartition => {
+                            let within = location.as_ref().strip_prefix(prefix.as_ref()).unwrap_or_default();
+                            return exists(&format!(
+                                "holds `{}`, of partitions that this COPY does not write and so does not replace: \
+                                 delete it, or COPY to another folder",
+                                within.trim_start_matches('/')
+                            ));
+                        }
+                        Found::Foreign => {}
+                    }
+                }
+                Ok(Self { replaced, ..fresh })
             }
-            None if objects.try_next().await?.is_none() => Ok(Self { replaced: Vec::new(), fresh: true }),
+            None if objects.try_next().await?.is_none() => Ok(fresh),
             None => exists(
                 "is a folder that is not empty: add OPTIONS (mode 'overwrite') to replace its files \
                  or (mode 'append') to add to them",
             ),
+        }
+    }
+
+    /// The error for a file that is there.
+    pub fn taken(path: &str) -> Error {
+        Error::Exists {
+            path: path.to_owned(),
+            message: "exists: add OPTIONS (mode 'overwrite') to replace it".to_owned(),
+        }
+    }
+}
+
+/// What an object in the folder is to a COPY that overwrites.
+enum Found {
+    /// A file that such a COPY may have written, with as many of its partition columns.
+    Data,
+    /// A file that whoever reads the folder takes for a part of it, and such a COPY cannot have written.
+    OtherPartition,
+    /// Everything else: hidden names, other formats, folders that are no partitions.
+    Foreign,
+}
+
+impl Found {
+    fn at(location: &Path, folder: &Path, sink: &FileSinkConfig) -> Self {
+        let mut folders: Vec<_> = location.prefix_match(folder).into_iter().flatten().collect();
+        let Some(name) = folders.pop() else { return Self::Foreign };
+        let is_hidden = |name: &PathPart<'_>| name.as_ref().starts_with(['_', '.']);
+        if is_hidden(&name) || !name.as_ref().ends_with(&format!(".{}", sink.file_extension)) {
+            return Self::Foreign;
+        }
+        let columns = sink.table_partition_cols.iter().map(|(column, _)| PathPart::from(format!("{column}=")));
+        let ours = folders.len() <= columns.len()
+            && folders.iter().zip(columns).all(|(folder, column)| folder.as_ref().starts_with(column.as_ref()));
+        match folders.iter().all(|folder| folder.as_ref().contains('=') && !is_hidden(folder)) {
+            _ if ours => Self::Data,
+            true => Self::OtherPartition,
+            false => Self::Foreign,
         }
     }
 }
