@@ -14,7 +14,7 @@
 {% set column = column | default('embedding') %}
 {% set anchors = anchors | default("split = 'train'") %}
 {% set max_anchors = max_anchors | default('4096') %}
-{% set pool = pool | default('10000') %}
+{% set pool = pool | default('3000') %}
 {% set seed = seed | default('0') %}
 {% set method = method | default('parseval') %}
 {% set out = out | default('translated') %}

@@ -80,6 +80,19 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// A store that did not do what it was asked for within the retries, for a reason that may pass.
+    #[error("{path}: {message}")]
+    Unavailable {
+        /// The file or folder, as the user named it.
+        path: String,
+        /// What was tried and what the store said.
+        message: String,
+    },
+
+    /// The data is not what the job is meant for: it could be done, and should not be without a second look.
+    #[error("{0}")]
+    Guard(String),
+
     /// An object store failed.
     #[error("{0}")]
     Store(#[from] object_store::Error),
@@ -105,6 +118,53 @@ impl Error {
     pub fn file(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::File { path: path.into(), message: message.into() }
     }
+
+    /// What a store said about a file: [`Error::Unavailable`] where another try may succeed, [`Error::File`] otherwise.
+    pub fn store(path: impl Into<String>, what: &str, error: &object_store::Error) -> Self {
+        let (path, message) = (path.into(), format!("{what}: {error}"));
+        if is_passing(error) { Self::Unavailable { path, message } } else { Self::File { path, message } }
+    }
+
+    /// Whether the same command may succeed later without any change.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => return true,
+            Self::Script { source, .. } => return source.is_passing(),
+            _ => {}
+        }
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if error.downcast_ref::<object_store::Error>().is_some_and(is_passing) {
+                return true;
+            }
+            cause = match error.downcast_ref::<Self>() {
+                Some(Self::Engine(engine)) => Some(engine),
+                Some(Self::Store(store)) => Some(store),
+                Some(Self::Arrow(arrow)) => Some(arrow),
+                Some(Self::Parquet(parquet)) => Some(parquet),
+                _ => error.source(),
+            };
+        }
+        false
+    }
+}
+
+/// Whether a store failed for a reason that may pass: no connection, no answer in time, a server's own fault.
+///
+/// Stores report the rest (not found, not allowed, exists) as errors of their own; what is left is told by the status.
+fn is_passing(error: &object_store::Error) -> bool {
+    let object_store::Error::Generic { source, .. } = error else { return false };
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source.as_ref());
+    while let Some(error) = cause {
+        if error.downcast_ref::<object_store::client::HttpError>().is_some() {
+            return true;
+        }
+        cause = error.source();
+    }
+    // The error that holds the status is private to the crate.
+    let text = source.to_string();
+    let status = text.split("status code: ").nth(1).and_then(|rest| rest.get(..3));
+    status.is_some_and(|status| status.starts_with('5') || status == "408" || status == "429")
 }
 
 /// The message of the innermost error: the engine wraps errors once a plan node, and the wrappers say nothing to a user.

@@ -34,8 +34,8 @@ fn the_first_error_ends_it_with_exit_code_1() {
     tester.run(&["sql", "-c", "SELECT 1/0"]).expect(1, &["error: ", "Divide by zero"]);
     tester.run(&["sql", "-c", "SELECT * FROM 'none.parquet'"]).expect(1, &["error: none.parquet: no such file"]);
     tester
-        .run(&["sql", "-c", "SELECT * FROM 's3://b/x.parquet'"])
-        .expect(1, &["error: s3://b/x.parquet: there is no store"]);
+        .run(&["sql", "-c", "SELECT * FROM 'hdfs://b/x.parquet'"])
+        .expect(1, &["error: hdfs://b/: the store `hdfs` is unknown: local paths, s3, gs"]);
     tester.run(&["sql", "-c", "SELECT 1", "-f", "x.sql"]).expect(2, &["cannot be used with"]);
     tester.file("cut.parquet", "PAR1 and then nothing");
     tester.run(&["sql", "-c", "SELECT * FROM 'cut.parquet'"]).expect(1, &["error: cut.parquet: ", "Parquet"]);

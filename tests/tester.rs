@@ -11,6 +11,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field};
 use babelake::column::Translator;
 use babelake::lake::{Place, stored::read_translator};
+use babelake::session::stores::{Access, Stores};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -188,7 +189,8 @@ impl World {
 
     pub fn translator(&self, name: &str) -> Translator {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        read_translator(&Place::new(self.path(name).to_str().unwrap(), runtime.handle()).unwrap()).unwrap()
+        let stores = Stores::new(Access::default()).unwrap();
+        read_translator(&Place::new(self.path(name).to_str().unwrap(), &stores, runtime.handle()).unwrap()).unwrap()
     }
 
     /// A translator `x` -> `y` of these widths in `t.parquet`, fitted on 60 random rows.

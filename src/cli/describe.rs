@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::print::print;
+use super::stores::StoreOptions;
 use crate::lake::{Place, describe::describe};
 
 /// Say what a file is: a space, decoder or translator; a translation and where it came from; or any other Parquet file
@@ -16,12 +17,14 @@ use crate::lake::{Place, describe::describe};
 pub struct Args {
     /// The file
     file: String,
+    #[command(flatten)]
+    stores: StoreOptions,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
-    let place = Place::new(&args.file, runtime.handle())?;
+    let place = Place::new(&args.file, &*args.stores.stores()?, runtime.handle())?;
     print(&describe(&place)?)?;
     Ok(ExitCode::SUCCESS)
 }

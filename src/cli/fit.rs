@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::print::print;
 use super::signals::Signals;
+use super::stores::StoreOptions;
 use crate::column::describe::{measured, quality_table};
 use crate::column::{Method, MethodOptions};
 use crate::lake::Place;
@@ -91,12 +92,15 @@ pub struct Args {
     /// Name of the target encoder
     #[arg(long, value_name = "NAME")]
     target_name: Option<String>,
+    #[command(flatten)]
+    stores: StoreOptions,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
-    let place = |text: &str| Place::new(text, runtime.handle());
+    let stores = args.stores.stores()?;
+    let place = |text: &str| Place::new(text, &stores, runtime.handle());
     let (source, target, output) = (place(&args.source)?, place(&args.target)?, place(&args.output)?);
     for input in [&source, &target] {
         if output.is_within(input) {

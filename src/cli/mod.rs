@@ -5,12 +5,15 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
+use crate::Error;
+
 mod describe;
 mod fit;
 mod print;
 mod run;
 mod signals;
 mod sql;
+mod stores;
 mod translate;
 
 /// Translates lakes of embeddings: turns one encoder's vectors into another's, and says how good that is.
@@ -38,7 +41,8 @@ Examples:
   babelake sql -c \"SELECT count(*) FROM 'fr_as_en/'\"   files and folders are tables; without -c type SQL
   babelake run pipelines/translate.sql                  a pipeline with its own defaults
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 and 143 stopped by a signal (a second one ends at once).";
+Exit codes: 0 done, 1 failed and will fail again, 2 wrong usage, 4 the data is not what it should be, 75 a store failed
+within its retries: try again later, 130 and 143 stopped by a signal (a second one ends at once).";
 
 /// Reads the arguments, runs the command, says what went wrong on stderr.
 pub fn run() -> ExitCode {
@@ -51,9 +55,28 @@ pub fn run() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         report_error(&error);
-        ExitCode::FAILURE
+        exit_code(&error)
     })
 }
+
+/// The exit code of an error of whatever origin.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    error.chain().find_map(|cause| cause.downcast_ref::<Error>()).map_or(ExitCode::FAILURE, code_of)
+}
+
+/// The exit code of one of our errors.
+fn code_of(error: &Error) -> ExitCode {
+    match error {
+        Error::Guard(_) => ExitCode::from(GUARD),
+        error if error.is_passing() => ExitCode::from(RETRY),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// The data guard said no.
+const GUARD: u8 = 4;
+/// The store failed within its retries. The number is `EX_TEMPFAIL` of sysexits.h.
+const RETRY: u8 = 75;
 
 /// Prints an error once, with those of its causes that its own text does not tell yet.
 fn report_error(error: &anyhow::Error) {

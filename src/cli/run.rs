@@ -10,6 +10,7 @@ use datafusion::execution::SendableRecordBatchStream;
 
 use super::print::{Options, Printer, summary};
 use super::signals::{Ended, Signals};
+use super::stores::{StoreOptions, assignment};
 use super::{report_error, runtime};
 use crate::pipeline::{Parameters, Report, Script, Statement, Watch, parameters, run as run_script};
 use crate::{Result, session};
@@ -28,6 +29,8 @@ pub struct Args {
     report: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    stores: StoreOptions,
 }
 
 const HELP: &str = "\
@@ -40,14 +43,7 @@ Values are text: compare with text (mode == 'full'), compute after a filter (n |
 COPY to what exists is an error unless OPTIONS (mode 'overwrite') or (mode 'append') is given.
 
 Example:
-  babelake run pipelines/translate.sql --set lake=/data/lake --report run.json";
-
-fn assignment(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected NAME=VALUE".to_owned()),
-    }
-}
+  babelake run pipelines/translate.sql --set source=fr.parquet --set target=en.parquet --report run.json";
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -80,7 +76,8 @@ fn pipeline(args: &Args, path: &str, report: &mut Report) -> anyhow::Result<Exit
     report.parameters = names.into_iter().map(|name| (name.clone(), values.get(&name).cloned())).collect();
     let script = Script::template(path, &text, &values)?;
 
-    let context = session::context(&session::Settings::default())?;
+    let context =
+        session::context(&session::Settings { stores: Some(args.stores.stores()?), ..session::Settings::default() })?;
     let name = Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned());
     let terminal = std::io::stderr().is_terminal();
     let mut watch = Log { name, terminal, line: String::new(), printer: Printer::new(args.options) };

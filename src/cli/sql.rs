@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 
 use super::print::{Options, Printer, summary};
 use super::signals::{Ended, INTERRUPTED, Signals};
+use super::stores::StoreOptions;
 use super::{report_error, runtime};
 use crate::pipeline::{Report, Script, Statement, Watch, is_complete, run as run_script};
 use crate::{Result, session};
@@ -38,6 +39,8 @@ pub struct Args {
     functions: bool,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    stores: StoreOptions,
 }
 
 /// The engine's SHOW FUNCTIONS knows only functions whose argument types it can enumerate.
@@ -63,7 +66,8 @@ SQL ends with a semicolon and may span lines. Files are tables: SELECT * FROM 'l
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let context = session::context(&session::Settings::default())?;
+    let context =
+        session::context(&session::Settings { stores: Some(args.stores.stores()?), ..session::Settings::default() })?;
     let mut printer = Printer::new(args.options);
     let scripts = match &args.file {
         None if args.functions => vec![Script::plain(None, FUNCTIONS)?],

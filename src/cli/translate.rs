@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
+use super::code_of;
 use super::signals::Signals;
+use super::stores::StoreOptions;
 use crate::lake::Place;
 use crate::lake::translate::{Outcome, Plan, Progress, Request};
 
@@ -42,6 +44,8 @@ pub struct Args {
     /// Threads [default: the number of cores]
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
+    #[command(flatten)]
+    stores: StoreOptions,
 }
 
 /// Between two lines of progress where no bar is shown.
@@ -50,7 +54,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
-    let place = |text: &str| Place::new(text, runtime.handle());
+    let stores = args.stores.stores()?;
+    let place = |text: &str| Place::new(text, &stores, runtime.handle());
     let begin = Instant::now();
     let plan = Plan::new(&Request {
         input: place(&args.input)?,
@@ -96,8 +101,8 @@ fn last_words(outcome: &Outcome, signal: Option<u8>, took: Duration) -> ExitCode
         };
         eprintln!("{done} of {planned} files done, none half-written; {next}");
         return match (&outcome.error, signal) {
-            (None, Some(code)) => ExitCode::from(code),
-            _ => ExitCode::FAILURE,
+            (Some(error), _) => code_of(error),
+            (None, code) => code.map_or(ExitCode::FAILURE, ExitCode::from),
         };
     }
     let seconds = took.as_secs_f64();

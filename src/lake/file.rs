@@ -50,10 +50,17 @@ impl File {
     /// Reads the footer, and with it where pages begin, as far as the file says.
     pub fn open(source: Source) -> Result<Self> {
         let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
-        let loaded = Windows::footer(&source).and_then(|windows| ArrowReaderMetadata::load(&windows, options));
+        let windows = Windows::footer(&source);
+        let loaded = match windows.refusal() {
+            None => ArrowReaderMetadata::load(&windows, options),
+            Some(refusal) => return Err(refusal),
+        };
         let file = match loaded {
             Ok(metadata) => Self { source, metadata },
-            Err(error) => return Err(Error::file(source.shown(), no_footer(&source, &error))),
+            Err(error) => {
+                let damaged = || Error::file(source.shown(), no_footer(&source, &error));
+                return Err(windows.refusal().unwrap_or_else(damaged));
+            }
         };
         // The readers take these for granted and panic.
         let groups = file.metadata().row_groups();
@@ -196,14 +203,14 @@ impl File {
             })
         });
         let windows = Windows::new(&self.source, ranges.collect(), leaves.len());
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(windows, self.metadata.clone())
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(windows.clone(), self.metadata.clone())
             .with_projection(mask)
             .with_batch_size(batch_rows);
         if let Some((group, selection)) = part {
             builder = builder.with_row_groups(vec![group]).with_row_selection(selection);
         }
         match builder.build() {
-            Ok(reader) => Ok(Batches { shown: self.shown().to_owned(), reader: Some(reader) }),
+            Ok(reader) => Ok(Batches { shown: self.shown().to_owned(), windows, reader: Some(reader) }),
             Err(error) => Err(Error::file(self.shown(), format!("cannot be read: {error}"))),
         }
     }
@@ -225,6 +232,7 @@ impl File {
 /// The batches of a file. Errors name it.
 pub struct Batches {
     shown: String,
+    windows: Windows,
     /// `None` after a panic.
     reader: Option<ParquetRecordBatchReader>,
 }
@@ -236,7 +244,10 @@ impl Iterator for Batches {
         let reader = self.reader.as_mut()?;
         // Some damage makes a decoder panic.
         match catch_unwind(AssertUnwindSafe(|| reader.next())) {
-            Ok(batch) => Some(batch?.map_err(|error| Error::file(&self.shown, format!("cannot be read: {error}")))),
+            Ok(batch) => Some(batch?.map_err(|error| {
+                let damaged = || Error::file(&self.shown, format!("cannot be read: {error}"));
+                self.windows.refusal().unwrap_or_else(damaged)
+            })),
             Err(panic) => {
                 self.reader = None;
                 Some(Err(Error::file(&self.shown, format!("cannot be read, it is damaged: {}", said(panic.as_ref())))))
@@ -264,9 +275,6 @@ fn row_bytes(data_type: &DataType) -> Option<usize> {
 
 /// Why a footer could not be read, said by what the file begins with.
 fn no_footer(source: &Source, error: &ParquetError) -> String {
-    if let ParquetError::External(inner) = error {
-        return format!("cannot be read: {inner}");
-    }
     if source.size() == 0 {
         return "is empty, not a Parquet file".to_owned();
     }

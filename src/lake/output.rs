@@ -42,7 +42,7 @@ impl Output {
     }
 
     fn failed(&self, error: &object_store::Error) -> Error {
-        Error::file(self.place.shown(), format!("cannot be written: {error}"))
+        Error::store(self.place.shown(), "cannot be written", error)
     }
 }
 

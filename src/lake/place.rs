@@ -1,20 +1,24 @@
 //! Where files are: a path in an object store, as a person named it.
 
+use std::ops::Range;
 use std::path::{Component, Path as LocalPath, PathBuf};
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
+use url::{Position, Url};
 
+use crate::session::stores::Stores;
 use crate::{Error, Result};
 
 /// A file or a folder, there or not yet.
 #[derive(Debug, Clone)]
 pub struct Place {
     store: Arc<dyn ObjectStore>,
+    /// The store's.
+    url: String,
     path: Path,
     shown: String,
     local: Option<PathBuf>,
@@ -25,47 +29,52 @@ pub struct Place {
 #[derive(Debug, Clone)]
 pub struct Source {
     place: Place,
-    size: u64,
+    meta: ObjectMeta,
     relative: String,
 }
 
 /// What a place holds.
 #[derive(Debug, Clone)]
-pub enum Found {
-    /// The place is one file.
-    File(Source),
-    /// The place is a folder of Parquet files, sorted by path; at least one.
-    Folder(Vec<Source>),
-}
-
-impl Found {
-    /// The files, in order.
-    pub fn files(self) -> Vec<Source> {
-        match self {
-            Self::File(source) => vec![source],
-            Self::Folder(sources) => sources,
-        }
-    }
+pub struct Found {
+    /// The files, sorted by path; at least one.
+    pub files: Vec<Source>,
+    /// Whether the place is one file itself, and not a folder of them.
+    pub single: bool,
 }
 
 impl Place {
-    /// The place a person names: a path of this machine or a `file://` URL. Nothing needs to be there.
-    pub fn new(text: &str, runtime: &Handle) -> Result<Self> {
+    /// The place a person names: a path of this machine, or a URL. Nothing needs to be there.
+    pub fn new(text: &str, stores: &Stores, runtime: &Handle) -> Result<Self> {
+        if text.is_empty() {
+            return Err(Error::Invalid("a path is empty: name a file or a folder".into()));
+        }
         let local = match text.split_once("://") {
-            Some(("file", _)) => url::Url::parse(text)
-                .ok()
-                .and_then(|url| url.to_file_path().ok())
-                .ok_or_else(|| Error::file(text, "is no usable file URL: file:///folder/file.parquet would be one"))?,
-            Some((scheme, _)) => {
-                return Err(Error::file(text, format!("the store `{scheme}` is unknown: local paths can be used")));
+            Some(("file", _)) => {
+                let path = Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
+                path.ok_or_else(|| {
+                    Error::file(text, "is no usable file URL: file:///folder/file.parquet would be one")
+                })?
             }
-            None if text.is_empty() => return Err(Error::Invalid("a path is empty: name a file or a folder".into())),
+            Some(_) => {
+                let url = Url::parse(text).map_err(|error| Error::file(text, format!("is no usable URL: {error}")))?;
+                let path = Path::from_url_path(url.path());
+                return Ok(Self {
+                    store: stores.of(&url)?,
+                    url: url[..Position::BeforePath].to_owned(),
+                    path: path.map_err(|error| Error::file(text, format!("is no usable URL: {error}")))?,
+                    shown: text.to_owned(),
+                    local: None,
+                    runtime: runtime.clone(),
+                });
+            }
             None => PathBuf::from(text),
         };
         let resolved = resolve(&local).map_err(|source| Error::Io { path: text.to_owned(), source })?;
-        let path = Path::from_absolute_path(&resolved).map_err(object_store::Error::from)?;
+        let path = Path::from_absolute_path(&resolved).map_err(|error| Error::file(text, error.to_string()))?;
+        let url = "file://".to_owned();
         Ok(Self {
-            store: Arc::new(LocalFileSystem::new()),
+            store: stores.of(&Url::parse("file:///").map_err(|error| Error::file(text, error.to_string()))?)?,
+            url,
             path,
             shown: text.to_owned(),
             local: Some(resolved),
@@ -81,6 +90,11 @@ impl Place {
     /// The store.
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store
+    }
+
+    /// What distinguishes it from every other place: its store and its path there.
+    pub fn identity(&self) -> (&str, &Path) {
+        (&self.url, &self.path)
     }
 
     /// The path in the store.
@@ -105,7 +119,7 @@ impl Place {
 
     /// Whether this place is inside `folder`, or is it.
     pub fn is_within(&self, folder: &Self) -> bool {
-        self.path.prefix_matches(&folder.path)
+        self.url == folder.url && self.path.prefix_matches(&folder.path)
     }
 
     /// The place `relative` (parts separated by `/`) below this folder.
@@ -114,6 +128,7 @@ impl Place {
             if self.path.as_ref().is_empty() { relative.to_owned() } else { format!("{}/{relative}", self.path) };
         Ok(Self {
             store: Arc::clone(&self.store),
+            url: self.url.clone(),
             path: Path::parse(path).map_err(object_store::Error::from)?,
             shown: format!("{}/{relative}", self.shown.trim_end_matches('/')),
             local: self.local.as_ref().map(|local| local.join(relative)),
@@ -121,14 +136,14 @@ impl Place {
         })
     }
 
-    /// The size of the file here, `None` where there is no file.
-    pub fn size(&self) -> Result<Option<u64>> {
+    /// What the store says of the file here, `None` where there is no file.
+    pub fn look(&self) -> Result<Option<ObjectMeta>> {
         match self.runtime.block_on(self.store.head(&self.path)) {
-            Ok(meta) => Ok(Some(meta.size)),
+            Ok(meta) => Ok(Some(meta)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             // A file in the place of a folder on the way here: there can be no file.
             Err(_) if self.local.as_ref().is_some_and(|local| !local.exists()) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Error::store(&self.shown, "cannot be looked up", &error)),
         }
     }
 
@@ -143,7 +158,7 @@ impl Place {
         if self.is_folder() {
             return Err(in_the_way("is a folder: name a file"));
         }
-        if !overwrite && self.size()?.is_some() {
+        if !overwrite && self.look()?.is_some() {
             return Err(in_the_way("exists: give --overwrite to replace it"));
         }
         Ok(())
@@ -151,24 +166,28 @@ impl Place {
 
     /// The file here.
     pub fn file(&self) -> Result<Source> {
-        match self.size()? {
-            Some(size) => Ok(self.source(size)),
+        match self.look()? {
+            Some(meta) => Ok(self.source(meta)),
             None if self.is_folder() => Err(Error::file(&self.shown, "is a folder: name a file")),
             None => Err(Error::file(&self.shown, "there is no such file")),
         }
     }
 
-    fn source(&self, size: u64) -> Source {
-        Source { place: self.clone(), size, relative: self.name().to_owned() }
+    fn source(&self, meta: ObjectMeta) -> Source {
+        Source { place: self.clone(), meta, relative: self.name().to_owned() }
     }
 
     /// The file here, or all `*.parquet` files below this folder, sorted by path. Files and folders whose names begin with
     /// `_` or `.` are no data and are left out.
     pub fn find(&self) -> Result<Found> {
-        if let Some(size) = self.size()? {
-            return Ok(Found::File(self.source(size)));
+        // A folder that is named as one (`bucket/folder/`) need not be asked whether it is a file.
+        if let Some(meta) = if self.shown.ends_with('/') { None } else { self.look()? } {
+            return Ok(Found { files: vec![self.source(meta)], single: true });
         }
-        let listed: Vec<_> = self.runtime.block_on(self.store.list(Some(&self.path)).try_collect())?;
+        let listed: Vec<_> = self
+            .runtime
+            .block_on(self.store.list(Some(&self.path)).try_collect())
+            .map_err(|error| Error::store(&self.shown, "cannot be listed", &error))?;
         let mut sources = Vec::new();
         for meta in listed {
             let Some(parts) = meta.location.prefix_match(&self.path) else { continue };
@@ -176,7 +195,7 @@ impl Place {
             let hidden = parts.iter().any(|part| part.starts_with(['_', '.']));
             if !hidden && parts.last().is_some_and(|name| name.ends_with(".parquet")) {
                 let relative = parts.join("/");
-                sources.push(Source { place: self.below(&relative)?, size: meta.size, relative });
+                sources.push(Source { place: self.below(&relative)?, meta, relative });
             }
         }
         if sources.is_empty() {
@@ -190,7 +209,7 @@ impl Place {
             ));
         }
         sources.sort_by(|a, b| a.place.path.cmp(&b.place.path));
-        Ok(Found::Folder(sources))
+        Ok(Found { files: sources, single: false })
     }
 }
 
@@ -202,7 +221,23 @@ impl Source {
 
     /// Its size in bytes when it was found.
     pub fn size(&self) -> u64 {
-        self.size
+        self.meta.size
+    }
+
+    /// What to ask the store for: these bytes (or all) of the version that was found, and of no other.
+    pub fn get(&self, range: Option<Range<u64>>) -> GetOptions {
+        GetOptions { range: range.map(GetRange::Bounded), if_match: self.meta.e_tag.clone(), ..GetOptions::default() }
+    }
+
+    /// What the store said when it was asked for bytes.
+    pub fn refused(&self, error: &object_store::Error) -> Error {
+        match error {
+            object_store::Error::Precondition { .. } => Error::file(
+                self.shown(),
+                "has changed while it was read: run the command again when nobody writes to it",
+            ),
+            error => Error::store(self.shown(), "cannot be read", error),
+        }
     }
 
     /// Its path below the folder it was found in, or its name where it was named itself; parts separated by `/`.

@@ -106,7 +106,7 @@ pub struct PoolDraw {
 impl Table {
     /// Opens every file of a table.
     pub fn open(place: &Place) -> Result<Self> {
-        let files = place.find()?.files().into_iter().map(File::open).collect::<Result<Vec<_>>>()?;
+        let files = place.find()?.files.into_iter().map(File::open).collect::<Result<Vec<_>>>()?;
         Ok(Self { files, shown: place.shown().to_owned() })
     }
 

@@ -115,17 +115,15 @@ impl Plan {
     /// column with vectors of the translator's width and is no translation itself, and that no output is in the way.
     pub fn new(request: &Request) -> Result<Self> {
         let translator = read_translator(&request.translator)?;
-        let found = request.input.find()?;
-        let single = matches!(found, Found::File(_));
+        let Found { files: sources, single } = request.input.find()?;
         if !single && request.output.is_within(&request.input) {
             return Err(Error::Exists {
                 path: request.output.shown().to_owned(),
                 message: format!("is in the input folder {}: name a folder outside of it", request.input.shown()),
             });
         }
-        let sources = found.files();
         let into_folder = !single || request.output.is_folder();
-        if into_folder && request.output.size()?.is_some() {
+        if into_folder && request.output.look()?.is_some() {
             return Err(Error::Exists {
                 path: request.output.shown().to_owned(),
                 message: "is a file, and the input is a folder: name a folder".into(),
@@ -187,8 +185,8 @@ impl Plan {
 /// Refuses outputs that are inputs, and those that exist unless they may be replaced.
 fn check_outputs(request: &Request, sources: &[Source], outputs: &[Place]) -> Result<()> {
     let inputs: HashSet<_> =
-        sources.iter().map(|source| source.place()).chain([&request.translator]).map(Place::path).collect();
-    if let Some(output) = outputs.iter().find(|output| inputs.contains(output.path())) {
+        sources.iter().map(|source| source.place()).chain([&request.translator]).map(Place::identity).collect();
+    if let Some(output) = outputs.iter().find(|output| inputs.contains(&output.identity())) {
         return Err(Error::Exists {
             path: output.shown().to_owned(),
             message: "is an input of this job: an input is never overwritten, name another output".into(),
@@ -199,7 +197,7 @@ fn check_outputs(request: &Request, sources: &[Source], outputs: &[Place]) -> Re
     }
     let mut there = Vec::new();
     for output in outputs {
-        if output.is_folder() || output.size()?.is_some() {
+        if output.is_folder() || output.look()?.is_some() {
             there.push(output.shown());
         }
     }

@@ -10,11 +10,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use object_store::ObjectStoreExt;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::Source;
+use crate::Error;
 
 /// Bytes that all windows of one file hold together, about.
 const BUDGET: u64 = 16 << 20;
@@ -37,6 +37,8 @@ struct Inner {
     window: u64,
     keep: usize,
     held: Mutex<VecDeque<(u64, Bytes)>>,
+    /// What the store said when it refused bytes: the readers make text of it.
+    refusal: Mutex<Option<Error>>,
 }
 
 impl Windows {
@@ -52,18 +54,31 @@ impl Windows {
         }
         let keep = streams.max(1) + 1;
         let window = (BUDGET / keep as u64).clamp(SMALLEST, LARGEST);
-        Self(Arc::new(Inner { source: source.clone(), wanted: merged, window, keep, held: Mutex::default() }))
+        Self(Arc::new(Inner {
+            source: source.clone(),
+            wanted: merged,
+            window,
+            keep,
+            held: Mutex::default(),
+            refusal: Mutex::default(),
+        }))
     }
 
     /// A reader for the footer: its first window is the end of the file.
-    pub fn footer(source: &Source) -> Result<Self, ParquetError> {
+    pub fn footer(source: &Source) -> Self {
         let tail = source.size().saturating_sub(SMALLEST);
         let windows = Self::new(source, Vec::new(), 1);
-        if source.size() > 0 {
-            let bytes = windows.0.fetch(tail..source.size())?;
+        if source.size() > 0
+            && let Ok(bytes) = windows.0.fetch(tail..source.size())
+        {
             windows.0.hold(tail, bytes);
         }
-        Ok(windows)
+        windows
+    }
+
+    /// What the store said when it refused bytes, if it did.
+    pub fn refusal(&self) -> Option<Error> {
+        self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -71,14 +86,15 @@ impl Inner {
     fn fetch(&self, range: Range<u64>) -> Result<Bytes, ParquetError> {
         let place = self.source.place();
         let length = range.end - range.start;
-        let bytes = place
-            .runtime()
-            .block_on(place.store().get_range(place.path(), range))
-            .map_err(|error| ParquetError::External(Box::new(error)))?;
-        if bytes.len() as u64 == length {
-            Ok(bytes)
-        } else {
-            Err(ParquetError::EOF(format!("{length} bytes were asked for and {} came", bytes.len())))
+        let get = async { place.store().get_opts(place.path(), self.source.get(Some(range))).await?.bytes().await };
+        match place.runtime().block_on(get) {
+            Ok(bytes) if bytes.len() as u64 == length => Ok(bytes),
+            Ok(bytes) => Err(ParquetError::EOF(format!("{length} bytes were asked for and {} came", bytes.len()))),
+            Err(error) => {
+                let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+                refusal.get_or_insert(self.source.refused(&error));
+                Err(ParquetError::External(Box::new(error)))
+            }
         }
     }
 

@@ -14,7 +14,6 @@ use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use object_store::Error as StoreError;
 
-use super::store_of;
 use crate::Error;
 
 /// Makes table names that are paths mean the files there.
@@ -55,17 +54,17 @@ impl UrlTableFactory for FileTables {
         };
         let is_path = name.contains('/') || format(name).is_some();
 
-        let store = store_of(state.runtime_env(), url.object_store(), name)?;
+        let store = state.runtime_env().object_store(url.object_store())?;
         let mut found = None;
         let mut others = false;
         let mut files = match url.list_all_files(&state, store.as_ref(), "").await {
-            Err(error) if !is_missing(&error) => return Err(error),
+            Err(error) if !is_missing(&error) => return Err(named(name, error)),
             files => files.ok(),
         };
         while let Some(stream) = &mut files {
             match stream.try_next().await {
                 Ok(Some(file)) => found = format(file.location.as_ref()),
-                Err(error) if !is_missing(&error) => return Err(error),
+                Err(error) if !is_missing(&error) => return Err(named(name, error)),
                 Ok(None) | Err(_) => break,
             }
             if found.is_some() {
@@ -92,4 +91,12 @@ impl UrlTableFactory for FileTables {
 
 fn is_missing(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ObjectStore(error) if matches!(**error, StoreError::NotFound { .. }))
+}
+
+/// What a store said, with the name of the table.
+fn named(name: &str, error: DataFusionError) -> DataFusionError {
+    match error.find_root() {
+        DataFusionError::ObjectStore(refusal) => Error::store(name, "cannot be listed", refusal).into(),
+        _ => error,
+    }
 }

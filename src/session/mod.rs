@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use object_store::ObjectStore;
-use url::Url;
+use stores::{Access, Stores};
 
-use crate::{Error, Result, functions};
+use crate::{Result, functions};
 
 mod embedding;
 mod files;
 mod folders;
 mod sink;
 mod staging;
+pub mod stores;
 mod target;
 
 /// What a session may be told; the default is right for a command on this machine.
@@ -23,6 +23,8 @@ mod target;
 pub struct Settings {
     /// How many partitions a query uses; the number of cores when absent.
     pub partitions: Option<usize>,
+    /// How stores are reached; as the environment says when absent.
+    pub stores: Option<Arc<Stores>>,
     /// Rows in a batch; a batch of 2,048 rows of 768 numbers takes 6 MB.
     pub batch_size: Option<usize>,
 }
@@ -47,7 +49,9 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
     options.execution.parquet.pushdown_filters = true;
 
     // The engine remembers a folder's files for ever and would not see what others write into it.
-    let runtime = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).build_arc()?;
+    let stores = settings.stores.clone().map_or_else(|| Stores::new(Access::default()).map(Arc::new), Ok)?;
+    let runtime = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).with_object_store_registry(stores);
+    let runtime = runtime.build_arc()?;
 
     let mut state: SessionState =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
@@ -64,13 +68,6 @@ pub async fn settled(context: &SessionContext) {
     if let Some(unsettled) = context.copied_config().get_extension::<staging::Unsettled>() {
         unsettled.wait().await;
     }
-}
-
-/// The store of a path, as `path` names it in the error when there is none.
-fn store_of(runtime: &RuntimeEnv, url: impl AsRef<Url>, path: &str) -> Result<Arc<dyn ObjectStore>> {
-    let store = runtime.object_store_registry.get_store(url.as_ref());
-    // The engine takes an unknown kind of address for a bug of its own.
-    store.map_err(|_| Error::file(path, "there is no store for such addresses: use local files and folders"))
 }
 
 /// The engine's 8,192 rows of 768 numbers are 25 MB: more than the caches hold.

@@ -28,10 +28,10 @@ use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
 
+use super::embedding;
 use super::folders::Folders;
 use super::staging::{Staging, Unsettled};
 use super::target::{Mode, Target};
-use super::{embedding, store_of};
 use crate::{Error, Result};
 
 /// Replaces the engine's file formats by atomic ones.
@@ -143,7 +143,7 @@ impl FileFormat for AtomicFormat {
         sink: FileSinkConfig,
         order: Option<LexRequirement>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        let store = store_of(state.runtime_env(), &sink.object_store_url, &sink.original_url)?;
+        let store = state.runtime_env().object_store(&sink.object_store_url)?;
         let Target { exclusive, .. } = Target::check(&store, &sink, self.mode).await?;
 
         let tuned: Arc<dyn FileFormat> = match self.inner.downcast_ref::<ParquetFormat>() {
