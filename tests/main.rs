@@ -5,6 +5,7 @@
 mod bad_input;
 mod describe;
 mod fit;
+mod lake;
 mod layers;
 mod pipeline;
 mod registry;

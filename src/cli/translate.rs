@@ -7,25 +7,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-use super::code_of;
+use super::print::print;
 use super::signals::Signals;
 use super::stores::StoreOptions;
+use super::{GUARD, code_of};
+use crate::Error;
 use crate::lake::Place;
-use crate::lake::translate::{Outcome, Plan, Progress, Request};
+use crate::lake::translate::{OnBad, Orphans, Outcome, Plan, Progress, Request, Why};
 
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
 ///
 /// Every input file has its output file in the same place below OUT, with the same rows in the same order. The embedding
 /// column is replaced by the translated vectors, all other columns are kept, NULL rows stay NULL. An output appears whole
 /// or not at all. Its footer says where it came from: see `babelake describe`.
+///
+/// Run it again at any time: it does what is left to do. Outputs of sources that have not changed are left alone, those of
+/// sources that have are replaced; outputs of another translator, or of another tool, are refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   babelake translate fr.parquet --to fr_as_en.parquet --translator fr_en.parquet
   babelake translate lake/fr/ --to lake/fr_as_en/ --translator fr_en.parquet
+  babelake translate s3://lake/fr/ --to s3://lake/fr_as_en/ --translator s3://lake/fr_en.parquet --dry-run
 
-Everything is checked before the first file is written. Names that begin with _ or . are no data and are left out.")]
+Everything is checked before the first file is written. Names that begin with _ or . are no data and are left out. A finished
+job writes _SUCCESS into OUT, a started one removes it.")]
 pub struct Args {
     /// Parquet file, or folder of them
     input: String,
@@ -38,14 +46,46 @@ pub struct Args {
     /// Embedding column [default: embedding, embeddings, vector, emb, or the only list of floats]
     #[arg(long)]
     column: Option<String>,
-    /// Replace outputs that exist
+    /// Replace outputs of another translator or another tool, too
     #[arg(long)]
     overwrite: bool,
+    /// Translate files that are translations themselves: errors add up
+    #[arg(long)]
+    allow_chain: bool,
+    /// Remove outputs whose source is gone, once the new ones are there
+    #[arg(long)]
+    delete_orphans: bool,
+    /// Also where that is more than a tenth of OUT
+    #[arg(long, requires = "delete_orphans")]
+    yes: bool,
+    /// What a row is that cannot be translated (another width, NaN): an error of its file, a NULL, or a reason to skip the file
+    #[arg(long, value_enum, default_value_t = Bad::Error)]
+    on_bad: Bad,
+    /// Share of rows that may be bad before the job is given up (exit code 4), with --on-bad null or skip-file
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    max_bad: Option<f64>,
+    /// Say what would be done and how long it would take, and write nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Threads [default: the number of cores]
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
     #[command(flatten)]
     stores: StoreOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Bad {
+    Error,
+    Null,
+    SkipFile,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
 }
 
 /// Between two lines of progress where no bar is shown.
@@ -63,8 +103,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         translator: place(&args.translator)?,
         column: args.column.clone(),
         overwrite: args.overwrite,
+        allow_chain: args.allow_chain,
+        orphans: if args.delete_orphans { Orphans::Delete { yes: args.yes } } else { Orphans::List },
+        on_bad: match args.on_bad {
+            Bad::Error => OnBad::Error,
+            Bad::Null => OnBad::Null,
+            Bad::SkipFile => OnBad::SkipFile,
+        },
+        max_bad: args.max_bad,
         threads: args.threads,
     })?;
+    if args.dry_run {
+        print(&preview(&plan, plan.estimate()?))?;
+        return Ok(if plan.orphans().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(GUARD) });
+    }
     let progress = Arc::new(Progress::default());
     let signal = Arc::new(OnceLock::new());
     let signals = Signals::listen()?;
@@ -77,8 +129,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     });
 
     let finished = AtomicBool::new(false);
+    let goal = Goal { rows: plan.rows(), files: plan.files() };
     let outcome = std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch(&plan, &progress, &finished));
+        let watcher = scope.spawn(|| watch(&goal, &progress, &finished));
         let outcome = plan.run(&progress);
         finished.store(true, Ordering::Relaxed);
         watcher.thread().unpark();
@@ -88,44 +141,96 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(last_words(&outcome, signal.get().copied(), begin.elapsed()))
 }
 
+/// What a job would do, line by line.
+fn preview(plan: &Plan, seconds: f64) -> String {
+    let unsure = plan.count(|why| matches!(why, Why::Unsure(_)));
+    let lines = [
+        ("new", plan.count(|why| *why == Why::New)),
+        ("changed", plan.count(|why| *why == Why::Changed)),
+        ("replaced", plan.count(|why| *why == Why::Replaced)),
+        ("to be read again", unsure),
+        ("current", plan.current()),
+        ("left out", plan.skipped().len()),
+        ("orphaned", plan.orphans().len()),
+    ];
+    let mut text: String =
+        lines.iter().map(|(name, count)| format!("{name}: {}\n", HumanCount(*count as u64))).collect();
+    text += &format!("rows: {}\nbytes: {}\n", HumanCount(plan.rows()), HumanCount(plan.bytes()));
+    text + &format!("estimated hours: {:.2}\n", seconds / 3600.0)
+}
+
 /// Says how the job ended and how the lake stands; the exit code.
 fn last_words(outcome: &Outcome, signal: Option<u8>, took: Duration) -> ExitCode {
-    let (done, planned) = (outcome.files, outcome.planned);
+    let list = |what: &str, lines: &mut dyn Iterator<Item = String>, count: usize| {
+        for line in lines.take(LISTED) {
+            eprintln!("{what}: {line}");
+        }
+        if count > LISTED {
+            eprintln!("{what}: and {} more", HumanCount((count - LISTED) as u64));
+        }
+    };
+    let why = |files: &[(String, Error)]| files.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>();
+    list("left out", &mut why(&outcome.skipped).into_iter(), outcome.skipped.len());
+    let bad = outcome.bad.iter().map(|bad| format!("{}: row {}: {}", bad.file, bad.row, bad.reason));
+    list("NULL now", &mut bad.into_iter(), outcome.bad.len());
+    list("orphaned (its source is gone)", &mut outcome.orphans.iter().cloned(), outcome.orphans.len());
+    list("error", &mut why(&outcome.failed).into_iter(), outcome.failed.len());
     if let Some(error) = &outcome.error {
         eprintln!("error: {error}");
     }
-    if done < planned {
-        let next = match outcome.error {
-            Some(_) => "mend or remove the file named, then run the command again (--overwrite where files are done)",
-            None => "stopped by a signal; the same command with --overwrite does it all again",
-        };
-        eprintln!("{done} of {planned} files done, none half-written; {next}");
-        return match (&outcome.error, signal) {
-            (Some(error), _) => code_of(error),
-            (None, code) => code.map_or(ExitCode::FAILURE, ExitCode::from),
-        };
+
+    let (done, total) = (outcome.done(), outcome.total);
+    let count = |count: usize| HumanCount(count as u64);
+    let mut did = format!("{} written, {} current", count(outcome.written), count(outcome.current));
+    for (number, what) in
+        [(outcome.reread, "read again"), (outcome.skipped.len(), "left out"), (outcome.removed, "removed (orphaned)")]
+    {
+        if number > 0 {
+            did += &format!(", {} {what}", count(number));
+        }
     }
-    let seconds = took.as_secs_f64();
     eprintln!(
-        "{} rows in {done} file{}, {:.1} MB written in {seconds:.1} s",
+        "{did}; {} rows, {:.1} MB written in {:.1} s",
         HumanCount(outcome.rows),
-        if done == 1 { "" } else { "s" },
-        outcome.bytes as f64 / 1e6
+        outcome.bytes as f64 / 1e6,
+        took.as_secs_f64()
     );
-    ExitCode::SUCCESS
+    let stopped = signal.filter(|_| done < total);
+    let (code, next) = match (&outcome.error, stopped) {
+        (Some(error), _) => (code_of(error), "mend what is named above; the same command goes on from here"),
+        (None, Some(code)) => (ExitCode::from(code), "stopped by a signal; the same command goes on from here"),
+        (None, None) if !outcome.failed.is_empty() => {
+            (ExitCode::FAILURE, "mend or remove the files named above; the same command goes on from here")
+        }
+        (None, None) if !outcome.orphans.is_empty() => {
+            (ExitCode::from(GUARD), "orphaned files are rows twice: --delete-orphans removes them")
+        }
+        (None, None) => return ExitCode::SUCCESS,
+    };
+    eprintln!("{} of {} files done, none half-written; {next}", count(done), count(total));
+    code
+}
+
+/// Lines of a kind that are shown.
+const LISTED: usize = 20;
+
+/// What there is to do.
+struct Goal {
+    rows: u64,
+    files: usize,
 }
 
 /// Shows a bar on a terminal, a line now and then elsewhere.
-fn watch(plan: &Plan, progress: &Progress, finished: &AtomicBool) {
+fn watch(goal: &Goal, progress: &Progress, finished: &AtomicBool) {
     let done = || (progress.rows.load(Ordering::Relaxed), progress.files.load(Ordering::Relaxed));
     if std::io::stderr().is_terminal() {
-        let bar = ProgressBar::new(plan.rows());
+        let bar = ProgressBar::new(goal.rows);
         let style = "{bar:30} {human_pos}/{human_len} rows, {msg}, {eta} left";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
         while !finished.load(Ordering::Relaxed) {
             let (rows, files) = done();
             bar.set_position(rows);
-            bar.set_message(format!("{files}/{} files", plan.files()));
+            bar.set_message(format!("{files}/{} files", goal.files));
             std::thread::park_timeout(Duration::from_millis(100));
         }
         bar.finish_and_clear();
@@ -138,17 +243,12 @@ fn watch(plan: &Plan, progress: &Progress, finished: &AtomicBool) {
         if said.elapsed() >= REPORT_EVERY && !finished.load(Ordering::Relaxed) {
             said = Instant::now();
             let (rows, files) = done();
-            let share = rows as f64 / plan.rows().max(1) as f64;
+            let share = rows as f64 / goal.rows.max(1) as f64;
             let left = match rows {
                 0 => String::new(),
                 _ => format!(", {:.0} s left", begin.elapsed().as_secs_f64() * (1.0 / share - 1.0)),
             };
-            eprintln!(
-                "{} of {} rows, {files} of {} files{left}",
-                HumanCount(rows),
-                HumanCount(plan.rows()),
-                plan.files()
-            );
+            eprintln!("{} of {} rows, {files} of {} files{left}", HumanCount(rows), HumanCount(goal.rows), goal.files);
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod describe;
 mod file;
 pub mod fit;
+mod folder;
 mod lineage;
 mod output;
 pub mod place;

@@ -5,6 +5,7 @@ use std::io::Write;
 use object_store::{ObjectStoreExt, PutPayload, WriteMultipart};
 
 use super::Place;
+use super::lineage::hint;
 use crate::{Error, Result};
 
 /// Bytes of one part of an upload. Files smaller than that are put in one request.
@@ -21,14 +22,23 @@ pub struct Output {
     written: u64,
 }
 
+/// A file that is visible.
+#[derive(Debug)]
+pub struct Written {
+    /// Its size.
+    pub bytes: u64,
+    /// What the store calls this version of it.
+    pub hint: String,
+}
+
 impl Output {
     /// A new file here; what is here now stays until the new file is complete.
     pub fn new(place: &Place) -> Self {
         Self { place: place.clone(), head: Vec::new(), upload: None, written: 0 }
     }
 
-    /// Makes the file visible, in place of what was there. The number of bytes.
-    pub fn complete(mut self) -> Result<u64> {
+    /// Makes the file visible, in place of what was there.
+    pub fn complete(mut self) -> Result<Written> {
         let runtime = self.place.runtime().clone();
         let done = match self.upload.take() {
             Some(upload) => runtime.block_on(upload.finish()),
@@ -37,8 +47,15 @@ impl Output {
                 runtime.block_on(self.place.store().put(self.place.path(), payload))
             }
         };
-        done.map_err(|error| self.failed(&error))?;
-        Ok(self.written)
+        let tag = done.map_err(|error| self.failed(&error))?.e_tag;
+        // Not every store says what it calls the new version.
+        let hint = match tag {
+            Some(tag) => tag,
+            None => {
+                self.place.look()?.filter(|meta| meta.size == self.written).map_or_else(String::new, |meta| hint(&meta))
+            }
+        };
+        Ok(Written { bytes: self.written, hint })
     }
 
     fn failed(&self, error: &object_store::Error) -> Error {
