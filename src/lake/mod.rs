@@ -12,6 +12,7 @@ mod lineage;
 mod output;
 pub mod place;
 mod quality;
+mod staged;
 pub mod stored;
 mod table;
 pub mod translate;

@@ -105,6 +105,11 @@ impl Place {
         &self.path
     }
 
+    /// The path on this machine's disk, where it is there.
+    pub fn local(&self) -> Option<&LocalPath> {
+        self.local.as_deref()
+    }
+
     /// The runtime that the store's requests run on.
     pub fn runtime(&self) -> &Handle {
         &self.runtime

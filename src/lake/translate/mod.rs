@@ -7,12 +7,13 @@
 //! The footers of the outputs say what they were made of. A job reads them and does what is left to do: it can be stopped or
 //! killed at any moment and run again, and does nothing where nothing has changed.
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use super::Place;
+use super::{Place, staged};
 use crate::Error;
 use job::{Board, Done};
 pub use plan::{Plan, Why};
@@ -152,6 +153,8 @@ impl Plan {
             folder.claim(&self.work, self.overwrite)?;
             if self.tasks.is_empty() && self.orphans.is_empty() { Ok(()) } else { folder.started() }
         });
+        let folders: BTreeSet<_> = self.tasks.iter().filter_map(|task| task.output.local()?.parent()).collect();
+        folders.into_iter().for_each(staged::clean);
         let done = match begun {
             Ok(()) => Board::new(&self, progress).run(self.threads),
             Err(error) => Done { error: Some(error), ..Done::default() },
