@@ -8,6 +8,7 @@ mod fit;
 mod kills;
 mod lake;
 mod layers;
+mod mutations;
 mod pipeline;
 mod registry;
 mod signals;

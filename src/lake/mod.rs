@@ -18,4 +18,5 @@ mod table;
 pub mod translate;
 mod window;
 
+pub use file::is_caught;
 pub use place::{Place, Source};
