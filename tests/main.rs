@@ -1,6 +1,6 @@
 //! Everything that is tested from outside, in one binary.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod bad_input;
 mod describe;
