@@ -14,6 +14,8 @@ use crate::{Result, functions};
 mod embedding;
 mod files;
 mod folders;
+pub(crate) mod layout;
+mod listing;
 pub mod memory;
 mod sink;
 mod staging;
@@ -35,8 +37,8 @@ pub struct Settings {
 
 /// A new session with everything of ours in it.
 ///
-/// Beyond the engine's own: files and folders can be named as tables (`FROM 'file.parquet'`, `FROM 'folder/'`),
-/// `information_schema` and `SHOW` work, and COPY and INSERT write all or nothing. COPY to a file that exists, or a folder
+/// Beyond the engine's own: files and folders can be named as tables (`FROM 'file.parquet'`, `FROM 'folder/'`), names that
+/// begin with `_` or `.` are no data in a folder, the folder of a Delta, Iceberg or Hudi table is refused, `information_schema` and `SHOW` work, and COPY and INSERT write all or nothing. COPY to a file that exists, or a folder
 /// that is not empty, is an error unless it says `OPTIONS (mode 'overwrite')` or, for a folder, `(mode 'append')`.
 pub fn context(settings: &Settings) -> Result<SessionContext> {
     let mut config = SessionConfig::new()
@@ -57,6 +59,7 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
 
     // The engine remembers a folder's files for ever and would not see what others write into it.
     let stores = settings.stores.clone().map_or_else(|| Stores::new(Access::default()).map(Arc::new), Ok)?;
+    let stores = Arc::new(listing::Listings(stores));
     let runtime = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).with_object_store_registry(stores);
     let runtime = match settings.memory {
         Some(memory) => runtime.with_memory_limit(Memory(memory).pool(), 1.0),
