@@ -15,8 +15,8 @@ use super::signals::Signals;
 use super::stores::StoreOptions;
 use super::{GUARD, code_of};
 use crate::Error;
-use crate::lake::Place;
 use crate::lake::translate::{OnBad, Orphans, Outcome, Plan, Progress, Request, Why};
+use crate::lake::{Inputs, Place};
 
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
 ///
@@ -35,8 +35,15 @@ use crate::lake::translate::{OnBad, Orphans, Outcome, Plan, Progress, Request, W
 Everything is checked before the first file is written. Names that begin with _ or . are no data and are left out. A finished
 job writes _SUCCESS into OUT, a started one removes it.")]
 pub struct Args {
-    /// Parquet file, or folder of them
+    /// Parquet file, folder of them, or pattern: 'lake/lang=fr/**/*.parquet', 's3://bucket/lake/2024-*/' (in quotes, or the
+    /// shell takes it). Below OUT files keep their paths below the folder before the first wildcard
     input: String,
+    /// Translate only the files that this text file names: one path, relative to INPUT, or URL a line
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<String>,
+    /// Translate only files whose partitions fit, SQL over the folders named column=value: "lang = 'fr' AND year >= 2023"
+    #[arg(long, value_name = "SQL")]
+    filter: Option<String>,
     /// Output: a file for a file, a folder for a folder
     #[arg(long, value_name = "OUT")]
     to: String,
@@ -96,9 +103,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
     let stores = args.stores.stores()?;
     let place = |text: &str| Place::new(text, &stores, runtime.handle());
+    let mut input = Inputs::new(&args.input, &stores, runtime.handle())?;
+    if let Some(manifest) = &args.manifest {
+        input = input.listed_in(place(manifest)?)?;
+    }
+    if let Some(sql) = &args.filter {
+        input = input.filtered(sql.clone());
+    }
     let begin = Instant::now();
     let plan = Plan::new(&Request {
-        input: place(&args.input)?,
+        input,
         output: place(&args.to)?,
         translator: place(&args.translator)?,
         column: args.column.clone(),
