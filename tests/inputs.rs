@@ -164,10 +164,10 @@ fn a_manifest_names_the_files() {
     std::os::unix::fs::symlink(world.path("other/e.parquet"), world.path("lake/link.parquet")).unwrap();
     let full = |name: &str| world.path(name).display().to_string();
     let lines = [
-        "# the current files\n\n./lang=a%20b/b.parquet\r",
+        "# the current files\n\n./d.parquet\r",
         "a.parquet",
         &full("lake/link.parquet"),
-        &format!("file://{}", full("lake/d.parquet")),
+        &format!("file://{}", full("lake/lang=a%20b/b.parquet")),
         "_c.pq",
     ];
     world.file("files.txt", &lines.join("\n"));

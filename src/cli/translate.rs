@@ -30,18 +30,22 @@ use crate::lake::{Inputs, Place};
 #[command(after_help = "Examples:
   babelake translate fr.parquet --to fr_as_en.parquet --translator fr_en.parquet
   babelake translate lake/fr/ --to lake/fr_as_en/ --translator fr_en.parquet
+  babelake translate 'lake/fr/2024-*/' --to lake/fr_as_en/ --translator fr_en.parquet
+  babelake translate lake/ --to lake_en/ --translator fr_en.parquet --filter \"year >= 2023\"
+  babelake translate lake/ --to lake_en/ --translator fr_en.parquet --manifest files.txt
+      only the files named, the way to translate a Delta or Iceberg table's current ones
   babelake translate s3://lake/fr/ --to s3://lake/fr_as_en/ --translator s3://lake/fr_en.parquet --dry-run
 
 Everything is checked before the first file is written. Names that begin with _ or . are no data and are left out. A finished
 job writes _SUCCESS into OUT, a started one removes it.")]
 pub struct Args {
-    /// Parquet file, folder of them, or pattern: 'lake/lang=fr/**/*.parquet', 's3://bucket/lake/2024-*/' (in quotes, or the
-    /// shell takes it). Below OUT files keep their paths below the folder before the first wildcard
+    /// Parquet file, folder of them, or a pattern in quotes, such as 'lake/2024-*/' or 'lake/lang=fr/**/*.parquet'. Below OUT
+    /// files keep their paths below INPUT, or below the folder before the first wildcard
     input: String,
-    /// Translate only the files that this text file names: one path, relative to INPUT, or URL a line
+    /// Translate only the files that this text file names: a path a line, relative to INPUT or in full, or a URL
     #[arg(long, value_name = "FILE")]
     manifest: Option<String>,
-    /// Translate only files whose partitions fit, SQL over the folders named column=value: "lang = 'fr' AND year >= 2023"
+    /// Translate only the partitions for which this SQL is true; its columns are the folders named column=value
     #[arg(long, value_name = "SQL")]
     filter: Option<String>,
     /// Output: a file for a file, a folder for a folder

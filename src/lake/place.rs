@@ -48,8 +48,8 @@ const DIGEST_READ: u64 = 8 << 20;
 impl Place {
     /// The place a person names: a path of this machine, or a URL. Nothing needs to be there.
     ///
-    /// After `s3://bucket/` and its like comes the name as the store lists it, as with the stores' own tools: nothing in it is
-    /// encoded. `file://` and `http(s)://` are URLs as browsers know them: `%20` is a space.
+    /// After `s3://bucket/`, `file://` and the like comes the name as the store lists it, as the stores' own tools and table
+    /// formats write it: nothing in it is encoded. Only in `http(s)://` URLs `%20` is a space.
     pub fn new(text: &str, stores: &Stores, runtime: &Handle) -> Result<Self> {
         let (url, path) = parse(text)?;
         let home =
@@ -270,10 +270,8 @@ fn parse(text: &str) -> Result<(Url, Path)> {
     let local = match text.split_once("://") {
         None if text.is_empty() => return Err(Error::Invalid("a path is empty: name a file or a folder".into())),
         None => PathBuf::from(text),
-        Some(("file", _)) => {
-            let path = Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
-            path.ok_or_else(|| unusable(&"file:///folder/file.parquet would be one"))?
-        }
+        Some(("file", path)) if path.starts_with('/') => PathBuf::from(path),
+        Some(("file", _)) => return Err(unusable(&"file:///folder/file.parquet would be one")),
         Some(("http" | "https", _)) => {
             let url = Url::parse(text).map_err(|error| unusable(&error))?;
             let path = Path::from_url_path(url.path()).map_err(|error| unusable(&error))?;
