@@ -151,7 +151,9 @@ impl Plan {
     pub fn run(self, progress: &Progress) -> Outcome {
         let begun = self.folder.as_ref().map_or(Ok(()), |folder| {
             folder.claim(&self.work, self.overwrite)?;
-            if self.tasks.is_empty() && self.orphans.is_empty() { Ok(()) } else { folder.started() }
+            // A job over some of the files says nothing of the folder as a whole, neither before nor after.
+            let changes = self.whole && !(self.tasks.is_empty() && self.orphans.is_empty());
+            if changes { folder.started() } else { Ok(()) }
         });
         let folder_of = |task: &plan::Task| Some(task.output.local()?.parent()?.to_owned());
         let folders: BTreeSet<_> = self.tasks.iter().filter_map(folder_of).collect();
@@ -190,15 +192,18 @@ impl Plan {
         let Some(folder) = &self.folder else { return outcome };
         let mut equal = self.current;
         equal.extend(done.written.into_iter().chain(done.same).map(|(task, equal)| (path_of(task).to_owned(), equal)));
-        let whole = outcome.error.is_none() && outcome.failed.is_empty() && !progress.stopped();
+        if !self.whole {
+            equal.extend(folder.others(&self.work, &equal));
+        }
+        let ended = outcome.error.is_none() && outcome.failed.is_empty() && !progress.stopped();
         let finished = (|| {
-            if whole && self.delete_orphans {
+            if ended && self.delete_orphans {
                 while let Some(path) = outcome.orphans.pop() {
                     folder.delete(&path)?;
                     outcome.removed += 1;
                 }
             }
-            folder.finished(&self.work, equal, whole && outcome.orphans.is_empty())
+            folder.finished(&self.work, equal, ended && self.whole && outcome.orphans.is_empty())
         })();
         outcome.error = outcome.error.or(finished.err());
         outcome

@@ -43,6 +43,8 @@ pub struct Plan {
     /// Outputs whose source is gone, by their path in the folder.
     pub(super) orphans: Vec<String>,
     pub(super) delete_orphans: bool,
+    /// Whether the job is over all of the input.
+    pub(super) whole: bool,
     /// The output's folder; `None` where a file is translated to a file.
     pub(super) folder: Option<Folder>,
 }
@@ -139,6 +141,7 @@ impl Plan {
             current: BTreeMap::new(),
             skipped: Vec::new(),
             orphans,
+            whole,
             delete_orphans: matches!(request.orphans, Orphans::Delete { .. }),
             folder,
         };
