@@ -15,7 +15,7 @@ use super::signals::Signals;
 use super::stores::StoreOptions;
 use super::{GUARD, code_of};
 use crate::Error;
-use crate::lake::translate::{OnBad, Orphans, Outcome, Plan, Progress, Request, Why};
+use crate::lake::translate::{Codec, Column, Items, OnBad, Orphans, Outcome, Plan, Progress, Request, Settings, Why};
 use crate::lake::{Inputs, Place};
 
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
@@ -52,11 +52,14 @@ pub struct Args {
     #[arg(long, value_name = "OUT")]
     to: String,
     /// The translator, as `babelake fit` stores it
-    #[arg(long, value_name = "FILE")]
-    translator: String,
-    /// Embedding column [default: embedding, embeddings, vector, emb, or the only list of floats]
-    #[arg(long)]
-    column: Option<String>,
+    #[arg(long, value_name = "FILE", required_unless_present = "columns")]
+    translator: Option<String>,
+    /// Embedding column [default: embedding, embeddings, vector, emb, or the only list of floats]; or, in place of --translator
+    /// and once for every column to translate, a column and its translator: --column title=t.parquet
+    #[arg(long = "column", value_name = "NAME[=FILE]")]
+    columns: Vec<String>,
+    #[command(flatten)]
+    written: Written,
     /// Replace outputs of another translator or another tool, too
     #[arg(long)]
     overwrite: bool,
@@ -99,6 +102,81 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// How the outputs are written.
+#[derive(Debug, clap::Args)]
+struct Written {
+    /// What the numbers of the translated vectors are stored as [default: as in the input; f64 becomes f32]
+    #[arg(long, value_enum)]
+    items: Option<Numbers>,
+    /// How the translated vectors are compressed; other columns stay as they are
+    #[arg(long, value_enum, default_value_t = Compression::Keep)]
+    compression: Compression,
+    /// Keep the embedding column and put the translated vectors into a new column of this name after it
+    #[arg(long, value_name = "NAME")]
+    output_column: Option<String>,
+    /// Add a column of this name that says in every row what the vectors are: encoder:translator digest
+    #[arg(long, value_name = "NAME")]
+    origin_column: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Numbers {
+    F32,
+    F16,
+    /// f32, a row's bytes in a FixedSizeBinary
+    Binary,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Compression {
+    Keep,
+    Zstd,
+    None,
+}
+
+impl Written {
+    fn settings(&self) -> Settings {
+        Settings {
+            items: match self.items {
+                None => Items::Source,
+                Some(Numbers::F32) => Items::F32,
+                Some(Numbers::F16) => Items::F16,
+                Some(Numbers::Binary) => Items::Binary,
+            },
+            codec: match self.compression {
+                Compression::Keep => Codec::Keep,
+                Compression::Zstd => Codec::Zstd,
+                Compression::None => Codec::None,
+            },
+            output_column: self.output_column.clone(),
+            origin_column: self.origin_column.clone(),
+        }
+    }
+}
+
+/// The columns to translate: one and --translator, or each with its own.
+fn columns(args: &Args, place: &impl Fn(&str) -> crate::Result<Place>) -> crate::Result<Vec<Column>> {
+    match (&args.translator, args.columns.as_slice()) {
+        (Some(translator), []) => Ok(vec![Column { name: None, translator: place(translator)? }]),
+        (Some(translator), [name]) => Ok(vec![Column { name: Some(name.clone()), translator: place(translator)? }]),
+        (Some(_), _) => {
+            let message = "--translator is for one column: give every column its own, --column NAME=FILE --column ...";
+            Err(Error::Invalid(message.into()))
+        }
+        (None, columns) => columns
+            .iter()
+            .map(|column| match column.split_once('=') {
+                Some((name, file)) if !name.is_empty() => {
+                    Ok(Column { name: Some(name.to_owned()), translator: place(file)? })
+                }
+                _ => Err(Error::Invalid(format!(
+                    "--column {column} has no translator: give --translator FILE, or --column NAME=FILE"
+                ))),
+            })
+            .collect(),
+    }
+}
+
 /// Between two lines of progress where no bar is shown.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
@@ -118,8 +196,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(&Request {
         input,
         output: place(&args.to)?,
-        translator: place(&args.translator)?,
-        column: args.column.clone(),
+        columns: columns(args, &place)?,
+        settings: args.written.settings(),
         overwrite: args.overwrite,
         allow_chain: args.allow_chain,
         orphans: if args.delete_orphans { Orphans::Delete { yes: args.yes } } else { Orphans::List },

@@ -17,6 +17,7 @@ use super::{Inputs, Place, staged};
 use crate::Error;
 use job::{Board, Done};
 pub use plan::{Plan, Why};
+pub use rewrite::{Codec, Items, Settings};
 
 mod job;
 mod plan;
@@ -29,10 +30,10 @@ pub struct Request {
     pub input: Inputs,
     /// A file for a file, a folder for a folder.
     pub output: Place,
-    /// The file of the translator.
-    pub translator: Place,
-    /// The embedding column; found where absent.
-    pub column: Option<String>,
+    /// The columns to translate; at least one.
+    pub columns: Vec<Column>,
+    /// How the outputs are written.
+    pub settings: Settings,
     /// Whether outputs that are not of this job are replaced.
     pub overwrite: bool,
     /// Whether inputs may be translations themselves.
@@ -45,6 +46,15 @@ pub struct Request {
     pub max_bad: Option<f64>,
     /// Threads; as many as there are cores where absent.
     pub threads: Option<NonZero<usize>>,
+}
+
+/// A column to translate.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name; found where absent.
+    pub name: Option<String>,
+    /// The file of its translator.
+    pub translator: Place,
 }
 
 /// What to do with outputs whose source is gone.
@@ -73,10 +83,16 @@ pub enum OnBad {
 impl Request {
     /// What of this request the bytes of the outputs depend on, beyond translator and column.
     fn output_settings(&self) -> Value {
-        match self.on_bad {
-            OnBad::Null => json!({"on_bad": "null"}),
-            OnBad::Error | OnBad::SkipFile => json!({}),
+        let mut settings = self.settings.to_json();
+        if self.on_bad == OnBad::Null {
+            settings["on_bad"] = json!("null");
         }
+        settings
+    }
+
+    /// The files of the translators.
+    fn translators(&self) -> impl Iterator<Item = &Place> {
+        self.columns.iter().map(|column| &column.translator)
     }
 }
 
