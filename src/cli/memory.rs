@@ -1,11 +1,11 @@
-//! The option of commands that run queries: how much memory they may take.
+//! The option of commands whose memory grows with the work: how much they may take.
 
 use datafusion::prelude::SessionContext;
 
 /// How much memory a command may take.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct MemoryOptions {
-    /// Memory to stay below, about: 512M, 2G. Queries get fewer partitions where their scans would take more
+    /// Memory to stay below, about: 512M, 2G. Fewer threads or partitions are used where they would take more
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory: Option<usize>,
 }

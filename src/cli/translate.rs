@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
+use super::memory::MemoryOptions;
 use super::print::print;
 use super::signals::Signals;
 use super::stores::StoreOptions;
@@ -84,6 +85,8 @@ pub struct Args {
     /// Threads [default: the number of cores]
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
+    #[command(flatten)]
+    memory: MemoryOptions,
     #[command(flatten)]
     stores: StoreOptions,
 }
@@ -208,6 +211,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         },
         max_bad: args.max_bad,
         threads: args.threads,
+        memory: args.memory.memory,
     })?;
     if args.dry_run {
         print(&preview(&plan, plan.estimate()?))?;

@@ -46,6 +46,8 @@ pub struct Request {
     pub max_bad: Option<f64>,
     /// Threads; as many as there are cores where absent.
     pub threads: Option<NonZero<usize>>,
+    /// Bytes of memory to stay below, about: fewer threads are used where more would take more.
+    pub memory: Option<usize>,
 }
 
 /// A column to translate.

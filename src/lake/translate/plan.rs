@@ -24,6 +24,10 @@ use crate::{Error, Result};
 /// Files that are named in an error; the rest is counted.
 const NAMED: usize = 5;
 
+/// What a job takes whatever its threads, and what each of them takes at most: two parts of 32 MB in their forms, and buffers.
+const MEMORY: usize = 64 << 20;
+const THREAD_MEMORY: usize = 160 << 20;
+
 /// A job whose inputs and outputs have been checked; nothing is written yet.
 #[derive(Debug)]
 pub struct Plan {
@@ -90,6 +94,8 @@ impl Plan {
         let of_step = |step: &Step| Translation::new(&step.translator, step.column.as_deref().unwrap_or_default());
         let work = Work { columns: recipe.steps.iter().map(of_step).collect(), output: request.output_settings() };
         let threads = request.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
+        let affordable = request.memory.map_or(usize::MAX, |memory| memory.saturating_sub(MEMORY) / THREAD_MEMORY);
+        let threads = threads.min(affordable.max(1));
         let Selection { files: sources, single, whole } = request.input.select()?;
         if !whole && matches!(request.orphans, Orphans::Delete { .. }) {
             return Err(Error::Invalid(
