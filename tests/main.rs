@@ -8,6 +8,7 @@ mod fit;
 mod layers;
 mod pipeline;
 mod registry;
+mod report;
 mod signals;
 mod sink;
 mod slt;

@@ -16,4 +16,5 @@ mod table;
 pub mod translate;
 mod window;
 
+pub use output::Output;
 pub use place::{Place, Source};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parquet::file::writer::SerializedFileWriter;
 
 use super::rewrite::{Encoded, Reading, Rewrite};
-use super::{Plan, Progress, Task};
+use super::{Complete, Plan, Progress, Task};
 use crate::kernel::block::Scratch;
 use crate::lake::file::{File, said};
 use crate::lake::output::Output;
@@ -227,8 +227,18 @@ impl<'a> Board<'a> {
         state.flights.retain(|other| other.task != flight.task);
         state.done.files += 1;
         state.done.rows += writing.rows;
+        drop(state);
         self.progress.files.fetch_add(1, Ordering::Relaxed);
         self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.progress.complete_rows.fetch_add(writing.rows, Ordering::Relaxed);
+        if let Some(task) = self.plan.tasks.get(flight.task) {
+            self.progress.read.fetch_add(task.source.size(), Ordering::Relaxed);
+            if let Some(listener) = self.progress.listener.get() {
+                let file = task.output.shown().to_owned();
+                // Where nobody listens any more, nothing is lost.
+                listener.send(Complete { file, rows: writing.rows, bytes }).ok();
+            }
+        }
         Ok(())
     }
 }

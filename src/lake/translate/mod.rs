@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::file::{File, VectorColumn};
 use super::lineage::Lineage;
@@ -68,8 +69,25 @@ pub struct Progress {
     pub files: AtomicUsize,
     /// Bytes of these outputs.
     pub bytes: AtomicU64,
+    /// Their rows.
+    pub complete_rows: AtomicU64,
+    /// Bytes of their inputs.
+    pub read: AtomicU64,
+    /// Is told of each of them, where somebody listens.
+    pub listener: OnceLock<Sender<Complete>>,
     /// Set to stop the job: files in work are given up, finished ones stay.
     pub stop: AtomicBool,
+}
+
+/// An output that is complete.
+#[derive(Debug)]
+pub struct Complete {
+    /// Where it is.
+    pub file: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its bytes.
+    pub bytes: u64,
 }
 
 impl Progress {
@@ -129,6 +147,11 @@ impl Plan {
             threads,
             tasks: tasks.map(|((source, output), rows)| Task { source, output, rows }).collect(),
         })
+    }
+
+    /// The translator.
+    pub fn translator(&self) -> &Translator {
+        &self.translator
     }
 
     /// How many files there are.
