@@ -373,3 +373,99 @@ fn a_signal_ends_a_query_that_heeds_nothing_with_report_and_metrics() {
         assert_eq!(sample(&metrics, "statements", "not_done"), 1.0);
     }
 }
+
+/// A file of the documentation.
+fn doc(name: &str) -> String {
+    std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// Runs a line of shell in the world, where `babelake` is the binary under test.
+#[cfg(target_os = "linux")]
+fn shell(world: &World, line: &str) -> Run {
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_babelake")).parent().unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let mut sh = std::process::Command::new("sh");
+    sh.args(["-c", line]).current_dir(world.path("")).env_clear().env("PATH", path).output().unwrap().into()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_examples_for_schedulers_work() {
+    let python = |name: &str| {
+        let text = doc(name);
+        let command = text.split("COMMAND = \"\"\"").nth(1).unwrap().split("\"\"\"").next().unwrap();
+        command.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let unit = doc("scheduling/babelake.service").replace("\\\n", " ");
+    let cron = doc("scheduling/crontab");
+    let cron = cron.lines().find(|line| line.contains("babelake translate")).unwrap();
+    let examples = [
+        unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/")).unwrap().to_owned(),
+        cron.splitn(6, ' ').nth(5).unwrap().to_owned(),
+        python("scheduling/dag.py"),
+        python("scheduling/dagster_job.py"),
+    ];
+    for example in examples {
+        let world = World::new();
+        world.fitted(4, 5);
+        for folder in ["translators", "reports"] {
+            std::fs::create_dir(world.path(folder)).unwrap();
+        }
+        std::fs::rename(world.path("t.parquet"), world.path("translators/1ecc2d9a.parquet")).unwrap();
+        world.write("fr/a.parquet", &table(0..10, 4, 3));
+        let here = world.path("").display().to_string();
+        let line = example.replace("/srv/lake", &here).replace("/var/lib/node_exporter", &here);
+        let run = shell(&world, &line);
+        assert_eq!(run.code, Some(0), "{line}: {run:?}");
+        assert_eq!(json_of(&world.text("reports/fr_as_en.json"))["rows"], 10, "{line}");
+        assert_eq!(world.exists("fr_as_en.prom"), line.contains("--metrics"));
+        // What cron mails when it fails.
+        std::fs::remove_dir_all(world.path("fr")).unwrap();
+        let run = shell(&world, &line);
+        assert!(run.code != Some(0) || run.stdout.lines().count() == 2, "{line}: {run:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_commands_of_the_docs_are_understood() {
+    let mut seen = 0;
+    for name in ["scheduling.md", "report.md"] {
+        let text = doc(name).replace("\\\n", " ");
+        let blocks = text.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
+        for line in blocks.flat_map(str::lines).filter(|line| line.starts_with("babelake ")) {
+            let run = shell(&World::new(), &format!("{line} --help"));
+            assert_eq!(run.code, Some(0), "{line}: {run:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 3, "{seen}");
+}
+
+#[test]
+fn the_docs_name_every_field_event_and_metric() {
+    let world = World::new();
+    world.fitted(4, 5);
+    world.write("in/a.parquet", &table(0..10, 4, 3));
+    world.file("x.sql", "SELECT 1;");
+    let doc = doc("report.md");
+    let mut names = BTreeSet::new();
+    for line in ["run x.sql", "translate in --to out --translator t.parquet"] {
+        let run = world.run(&format!("{line} --report r.json --metrics m.prom --log json")).expect(0, &[]);
+        let report = json_of(&world.text("r.json"));
+        let parts = [&report, &report["statements"][0], &report["translator"], &report["files"], &report["bytes"]];
+        let told = events(&run);
+        for object in parts.into_iter().chain(&told).filter_map(Value::as_object) {
+            names.extend(object.keys().cloned());
+        }
+        names.extend(told.iter().map(|event| event["event"].as_str().unwrap().to_owned()));
+        let metrics = world.text("m.prom");
+        names.extend(
+            metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).map(String::from),
+        );
+    }
+    // The text of the docs has each in backticks, a metric with its label.
+    let missing: Vec<_> =
+        names.iter().filter(|name| !["`", "{"].iter().any(|end| doc.contains(&format!("`{name}{end}")))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
