@@ -1,11 +1,12 @@
 //! What `run` and `translate` leave for schedulers: report, metrics, log lines, exit codes; and the examples of the docs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::tester::{Run, World, columns, random, table, vectors};
+use crate::tester::{Run, World, columns, poison, table};
 
 fn json_of(text: &str) -> Value {
     let parsed = serde_json::from_str(text);
@@ -113,7 +114,7 @@ fn a_report_tells_what_ran_what_came_out_and_how_it_ended() {
         ("file", json!("x.sql")),
         ("total", json!(5)),
         ("files", json!({"written": 1})),
-        ("rows", json!(200)),
+        ("rows", json!({"written": 200})),
         (
             "bytes",
             json!({"written": std::fs::metadata(world.path(&format!("out/{}", world.files("out")[0]))).unwrap().len()}),
@@ -134,7 +135,7 @@ fn a_report_tells_what_ran_what_came_out_and_how_it_ended() {
     for (name, label, value) in [
         ("success", "command=\"run\"", 1.0),
         ("exit_code", "job=\"x\"", 0.0),
-        ("rows", "", 200.0),
+        ("rows", "state=\"written\"", 200.0),
         ("files", "state=\"written\"", 1.0),
         ("statements", "state=\"done\"", 5.0),
         ("statements", "state=\"not_done\"", 0.0),
@@ -179,7 +180,7 @@ fn a_translation_is_reported_when_it_works_when_it_fails_and_when_it_cannot_begi
         ("job", json!("out")),
         ("exit_code", json!(0)),
         ("last_words", json!(run.stderr.lines().last().unwrap())),
-        ("rows", json!(17)),
+        ("rows", json!({"written": 17, "bad": 0})),
         ("bytes", bytes),
         ("failed", json!([])),
     ] {
@@ -192,17 +193,25 @@ fn a_translation_is_reported_when_it_works_when_it_fails_and_when_it_cannot_begi
     assert!(report["rows_per_second"].as_f64().unwrap() > 0.0);
     assert_eq!(sample(&samples(&world.text("m.prom")), "bytes", "read"), report["bytes"]["read"].as_f64().unwrap());
 
-    let mut values = random(9, 40);
-    values[4 * 7] = f32::NAN;
-    world.write("in/b.parquet", &columns(vec![("embedding", std::sync::Arc::new(vectors(values, 4, None)))]));
-    world.run(&format!("{line} --overwrite")).expect(1, &["row 7"]);
+    let rows = table(0..10, 4, 3);
+    world.write("in/b.parquet", &columns(vec![("embedding", Arc::new(poison(rows.column(1), 7)))]));
+    let run = world.run(line).expect(1, &["row 7"]);
     let report = json_of(&world.text("r.json"));
-    assert_eq!(report["exit_code"], 1);
-    assert!(report["error"].as_str().unwrap().contains("row 7"), "{report}");
+    assert_eq!((&report["exit_code"], &report["error"]), (&json!(1), &Value::Null));
     assert_eq!(report["failed"][0]["file"], "in/b.parquet");
-    assert_eq!((&report["files"]["written"], &report["files"]["failed"]), (&json!(1), &json!(1)));
+    assert!(report["failed"][0]["error"].as_str().unwrap().contains("row 7"), "{report}");
+    let count = |state: &str| report["files"][state].as_u64().unwrap();
+    assert_eq!([count("planned"), count("written"), count("current"), count("failed")], [2, 0, 1, 1]);
+    assert!(run.stderr.lines().last().unwrap().starts_with("1 of 2 files done, none half-written; mend"));
     let metrics = samples(&world.text("m.prom"));
     assert_eq!((sample(&metrics, "success", ""), sample(&metrics, "files", "failed")), (0.0, 1.0));
+
+    std::fs::remove_file(world.path("in/b.parquet")).unwrap();
+    world.run(line).expect(4, &["--delete-orphans"]);
+    let report = json_of(&world.text("r.json"));
+    assert_eq!((&report["orphaned"], &report["files"]["orphaned"]), (&json!(["b.parquet"]), &json!(1)));
+    world.run(&format!("{line} --dry-run")).expect(4, &["nothing was written"]);
+    assert_eq!(json_of(&world.text("r.json"))["last_words"], "nothing was written");
 
     world.run("translate in --to lake/out --translator none.parquet --report r.json --metrics m.prom").expect(1, &[]);
     let report = json_of(&world.text("r.json"));
@@ -222,7 +231,16 @@ fn in_json_every_line_of_stderr_is_an_event() {
     assert_eq!(told[0]["job"], "nightly run");
     let files: BTreeSet<_> = named(&told, "file").iter().map(|event| event["file"].as_str().unwrap()).collect();
     assert_eq!(files, BTreeSet::from(["out/a.parquet", "out/b.parquet"]));
-    assert_eq!(told.last().unwrap()["rows"], 17);
+    assert_eq!(told.last().unwrap()["rows"]["written"], 17);
+
+    let rows = table(0..10, 4, 3);
+    world.write("in/b.parquet", &columns(vec![("embedding", Arc::new(poison(rows.column(1), 7)))]));
+    std::fs::remove_file(world.path("in/a.parquet")).unwrap();
+    let run = world.run("translate in --to out --translator t.parquet --log json").expect(1, &[]);
+    let told = events(&run);
+    let states: Vec<_> =
+        named(&told, "file").iter().map(|event| (event["state"].as_str(), event["level"].as_str())).collect();
+    assert_eq!(states, [(Some("failed"), Some("error")), (Some("orphaned"), Some("info"))]);
 
     let run = world.run("translate in --to in/out --translator t.parquet --log json").expect(1, &[]);
     assert_eq!(named(&events(&run), "error").len(), 1);
@@ -329,18 +347,19 @@ fn a_signal_ends_a_translation_with_report_and_metrics() {
         let line =
             format!("translate in --to {out} --translator t.parquet --log json --report r.json --metrics m.prom");
         let child = world.command(&line).spawn().unwrap();
-        let done = || world.files(&out).into_iter().filter(|name| name.ends_with(".parquet")).count();
-        wait_for(|| done() >= 2);
+        let visible = || world.data(&out).into_iter().filter(|name| !name.starts_with('.')).collect::<Vec<_>>();
+        wait_for(|| visible().len() >= 2);
         let run = stopped(child, signal).expect(code, &[]);
         let told = events(&run);
         assert_eq!(named(&told, "warning").len(), 1);
         let report = json_of(&world.text("r.json"));
         assert_eq!((&report["exit_code"], &report["error"]), (&json!(code), &Value::Null));
-        assert_eq!(report["files"], json!({"planned": 400, "written": done(), "failed": 0}));
-        assert_eq!(report["rows"], 3000 * done());
+        let done = visible();
+        assert_eq!((&report["files"]["planned"], &report["files"]["written"]), (&json!(400), &json!(done.len())));
+        assert_eq!(report["rows"]["written"], 3000 * done.len());
         assert_eq!(report["last_words"], told.last().unwrap()["last_words"]);
         assert_eq!(sample(&samples(&world.text("m.prom")), "exit_code", ""), f64::from(code));
-        for name in world.files(&out) {
+        for name in done {
             assert_eq!(world.read(&format!("{out}/{name}")).num_rows(), 3000, "{name}");
         }
     }
@@ -417,7 +436,7 @@ fn the_examples_for_schedulers_work() {
         let line = example.replace("/srv/lake", &here).replace("/var/lib/node_exporter", &here);
         let run = shell(&world, &line);
         assert_eq!(run.code, Some(0), "{line}: {run:?}");
-        assert_eq!(json_of(&world.text("reports/fr_as_en.json"))["rows"], 10, "{line}");
+        assert_eq!(json_of(&world.text("reports/fr_as_en.json"))["rows"]["written"], 10, "{line}");
         assert_eq!(world.exists("fr_as_en.prom"), line.contains("--metrics"));
         // What cron mails when it fails.
         std::fs::remove_dir_all(world.path("fr")).unwrap();
@@ -453,7 +472,14 @@ fn the_docs_name_every_field_event_and_metric() {
     for line in ["run x.sql", "translate in --to out --translator t.parquet"] {
         let run = world.run(&format!("{line} --report r.json --metrics m.prom --log json")).expect(0, &[]);
         let report = json_of(&world.text("r.json"));
-        let parts = [&report, &report["statements"][0], &report["translator"], &report["files"], &report["bytes"]];
+        let parts = [
+            &report,
+            &report["statements"][0],
+            &report["translator"],
+            &report["files"],
+            &report["rows"],
+            &report["bytes"],
+        ];
         let told = events(&run);
         for object in parts.into_iter().chain(&told).filter_map(Value::as_object) {
             names.extend(object.keys().cloned());

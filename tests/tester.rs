@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Float32Type};
 use babelake::column::Translator;
 use babelake::lake::{Place, stored::read_translator};
 use babelake::session::stores::{Access, Stores};
@@ -118,6 +118,13 @@ impl World {
         found
     }
 
+    /// The Parquet files below a folder, relative to it, sorted.
+    pub fn data(&self, folder: &str) -> Vec<String> {
+        let mut files = self.files(folder);
+        files.retain(|name| name.ends_with(".parquet"));
+        files
+    }
+
     /// Writes a file of text.
     pub fn file(&self, name: &str, text: &str) -> &Self {
         std::fs::write(self.path(name), text).unwrap();
@@ -222,6 +229,15 @@ pub fn vector(key: i64, width: usize, seed: u64) -> Vec<f32> {
 pub fn vectors(values: Vec<f32>, width: usize, nulls: Option<NullBuffer>) -> FixedSizeListArray {
     let item = Arc::new(Field::new("element", DataType::Float32, true));
     FixedSizeListArray::new(item, width as i32, Arc::new(Float32Array::from(values)), nulls)
+}
+
+/// These vectors with a NaN in row `row`.
+pub fn poison(vectors: &ArrayRef, row: usize) -> FixedSizeListArray {
+    let vectors = vectors.as_fixed_size_list();
+    let width = vectors.value_length() as usize;
+    let mut values = vectors.values().as_primitive::<Float32Type>().values().to_vec();
+    values[row * width] = f32::NAN;
+    self::vectors(values, width, None)
 }
 
 /// Columns `id` and `embedding` of these keys.

@@ -30,7 +30,7 @@ def translate(context: OpExecutionContext) -> None:
         raise Failure(f"exit code {code}: would fail again, see the log", allow_retries=False)
     report = json.loads((LAKE / "reports/fr_as_en.json").read_text())
     context.log.info(report["last_words"])
-    context.add_output_metadata({"rows": report["rows"], "files": report["files"]["written"]})
+    context.add_output_metadata({"rows": report["rows"]["written"], "files": report["files"]["written"]})
 
 
 @job

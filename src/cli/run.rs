@@ -108,7 +108,7 @@ impl Account for Pipeline {
             last_words,
             work: serde_json::to_value(&*report).unwrap_or_default(),
             files: Counts::from([("written", sum(|statement| statement.files))]),
-            rows: sum(|statement| statement.files.and(statement.rows)),
+            rows: Counts::from([("written", sum(|statement| statement.files.and(statement.rows)))]),
             bytes: Counts::from([("written", sum(|statement| statement.bytes))]),
             statements: Counts::from([
                 ("done", done as u64),

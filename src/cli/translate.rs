@@ -2,33 +2,41 @@
 
 use std::num::NonZero;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
+use super::print::print;
 use super::record::{Account, Counts, Ending, Log, Record, RecordOptions, Standing};
 use super::signals::{INTERRUPTED, Signals, TERMINATED};
 use super::stores::StoreOptions;
-use super::{DONE, FAILED};
+use super::{DONE, FAILED, GUARD, RETRY};
+use crate::Error;
 use crate::lake::Place;
-use crate::lake::translate::{Complete, Plan, Progress, Request};
+use crate::lake::translate::{BadRow, Event, OnBad, Orphans, Outcome, Plan, Progress, Request, Why};
 
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
 ///
 /// Every input file has its output file in the same place below OUT, with the same rows in the same order. The embedding
 /// column is replaced by the translated vectors, all other columns are kept, NULL rows stay NULL. An output appears whole
 /// or not at all. Its footer says where it came from: see `babelake describe`.
+///
+/// Run it again at any time: it does what is left to do. Outputs of sources that have not changed are left alone, those of
+/// sources that have are replaced; outputs of another translator, or of another tool, are refused.
 #[derive(Debug, Clone, clap::Args, Serialize)]
 #[command(after_help = "Examples:
   babelake translate fr.parquet --to fr_as_en.parquet --translator fr_en.parquet
   babelake translate lake/fr/ --to lake/fr_as_en/ --translator fr_en.parquet
+  babelake translate s3://lake/fr/ --to s3://lake/fr_as_en/ --translator s3://lake/fr_en.parquet --dry-run
 
-Everything is checked before the first file is written. Names that begin with _ or . are no data and are left out.")]
+Everything is checked before the first file is written. Names that begin with _ or . are no data and are left out. A finished
+job writes _SUCCESS into OUT, a started one removes it.")]
 pub struct Args {
     /// Parquet file, or folder of them
     input: String,
@@ -41,9 +49,27 @@ pub struct Args {
     /// Embedding column [default: embedding, embeddings, vector, emb, or the only list of floats]
     #[arg(long)]
     column: Option<String>,
-    /// Replace outputs that exist
+    /// Replace outputs of another translator or another tool, too
     #[arg(long)]
     overwrite: bool,
+    /// Translate files that are translations themselves: errors add up
+    #[arg(long)]
+    allow_chain: bool,
+    /// Remove outputs whose source is gone, once the new ones are there
+    #[arg(long)]
+    delete_orphans: bool,
+    /// Also where that is more than a tenth of OUT
+    #[arg(long, requires = "delete_orphans")]
+    yes: bool,
+    /// What a row is that cannot be translated (another width, NaN): an error of its file, a NULL, or a reason to skip the file
+    #[arg(long, value_enum, default_value_t = Bad::Error)]
+    on_bad: Bad,
+    /// Share of rows that may be bad before the job is given up (exit code 4), with --on-bad null or skip-file
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    max_bad: Option<f64>,
+    /// Say what would be done and how long it would take, and write nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Threads [default: the number of cores]
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
@@ -56,6 +82,21 @@ pub struct Args {
     stores: StoreOptions,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Bad {
+    Error,
+    Null,
+    SkipFile,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
 /// Between two lines of progress where no bar is shown.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
@@ -64,10 +105,10 @@ pub fn run(args: &Args) -> ExitCode {
     let name = args.to.trim_end_matches('/').rsplit('/').next().unwrap_or(&args.to);
     let name = name.strip_suffix(".parquet").unwrap_or(name);
     let job = Arc::new(Job {
+        args: args.clone(),
         planned: OnceLock::new(),
         progress: Arc::default(),
-        failed: Mutex::default(),
-        args: args.clone(),
+        outcome: OnceLock::new(),
     });
     let record = Record::new("translate", name, &args.record, &args.stores, Arc::clone(&job) as _);
     record.run(|log, signals| job.run(log, signals))
@@ -78,12 +119,16 @@ struct Job {
     args: Args,
     planned: OnceLock<Planned>,
     progress: Arc<Progress>,
-    failed: Mutex<Vec<Failed>>,
+    outcome: OnceLock<Outcome>,
 }
 
 /// What is known once everything has been looked at.
 struct Planned {
-    files: usize,
+    total: usize,
+    current: usize,
+    changed: usize,
+    left_out: usize,
+    orphaned: usize,
     rows: u64,
     bytes: u64,
     translator: Used,
@@ -99,13 +144,6 @@ struct Used {
     method: String,
 }
 
-/// A file that could not be translated.
-#[derive(Serialize)]
-struct Failed {
-    file: Option<String>,
-    error: String,
-}
-
 /// What the report tells of the work, beyond what it tells of every command.
 #[derive(Serialize)]
 struct Work<'a> {
@@ -114,11 +152,26 @@ struct Work<'a> {
     rows_planned: u64,
     bytes_planned: u64,
     rows_per_second: f64,
-    failed: &'a [Failed],
+    failed: Vec<Unfit<'a>>,
+    left_out: Vec<Unfit<'a>>,
+    bad_rows: &'a [BadRow],
+    orphaned: &'a [String],
+}
+
+/// A file without an output, and why.
+#[derive(Serialize)]
+struct Unfit<'a> {
+    file: &'a str,
+    error: String,
+}
+
+fn unfit(files: &[(String, Error)]) -> Vec<Unfit<'_>> {
+    files.iter().map(|(file, error)| Unfit { file, error: error.to_string() }).collect()
 }
 
 impl Job {
     fn run(&self, log: &Log, signals: &Signals) -> anyhow::Result<u8> {
+        let begin = Instant::now();
         let args = &self.args;
         let runtime = super::runtime()?;
         let stores = args.stores.stores()?;
@@ -129,9 +182,24 @@ impl Job {
             translator: place(&args.translator)?,
             column: args.column.clone(),
             overwrite: args.overwrite,
+            allow_chain: args.allow_chain,
+            orphans: if args.delete_orphans { Orphans::Delete { yes: args.yes } } else { Orphans::List },
+            on_bad: match args.on_bad {
+                Bad::Error => OnBad::Error,
+                Bad::Null => OnBad::Null,
+                Bad::SkipFile => OnBad::SkipFile,
+            },
+            max_bad: args.max_bad,
             threads: args.threads,
         })?;
         self.planned.get_or_init(|| Planned::of(&plan));
+        if args.dry_run {
+            print(&preview(&plan, plan.estimate()?))?;
+            return Ok(if plan.orphans().is_empty() { DONE } else { GUARD });
+        }
+        for Unfit { file, error } in unfit(plan.skipped()) {
+            log.event("file", json!({ "state": "left_out", "file": file, "error": error }));
+        }
         let signal = Arc::new(OnceLock::new());
         let stoppable = signals.stoppable({
             let (progress, signal) = (Arc::clone(&self.progress), Arc::clone(&signal));
@@ -140,27 +208,173 @@ impl Job {
                 progress.stop.store(true, Ordering::Release);
             }
         });
-        let complete = (!log.is_text()).then(|| {
+        let events = (!log.is_text()).then(|| {
             let (sender, receiver) = mpsc::channel();
             self.progress.listener.get_or_init(|| sender);
             receiver
         });
         let finished = AtomicBool::new(false);
-        let outcome = std::thread::scope(|scope| {
-            let watcher = scope.spawn(|| watch(&plan, &self.progress, log, complete, &finished));
+        let goal = Goal { rows: plan.rows(), files: plan.files() };
+        let mut outcome = std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| self.watch(&goal, log, events, &finished));
             let outcome = plan.run(&self.progress);
             finished.store(true, Ordering::Relaxed);
             watcher.thread().unpark();
             outcome
         });
         drop(stoppable);
-        if let Some(error) = outcome.error {
-            let failed = Failed { file: error.path().map(str::to_owned), error: error.to_string() };
-            log.event("file", json!({ "state": "failed", "file": failed.file, "error": failed.error }));
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(failed);
-            return Err(error.into());
+        let error = outcome.error.take();
+        let outcome = self.outcome.get_or_init(|| outcome);
+        tell(log, outcome);
+        let code = match signal.get() {
+            Some(code) if outcome.done() < outcome.total => *code,
+            _ if !outcome.failed.is_empty() => FAILED,
+            _ if !outcome.orphans.is_empty() => GUARD,
+            _ => DONE,
+        };
+        if error.is_some() || code != DONE {
+            log.line(&self.did(begin.elapsed()));
         }
-        Ok(if outcome.files < outcome.planned { signal.get().copied().unwrap_or(FAILED) } else { DONE })
+        error.map_or(Ok(code), |error| Err(error.into()))
+    }
+
+    /// Files, by what became of them.
+    fn files(&self) -> Counts {
+        let (planned, outcome, tally) = (self.planned.get(), self.outcome.get(), self.progress.tally());
+        let planned = |count: fn(&Planned) -> usize| planned.map_or(0, count);
+        let (failed, left_out) = if self.args.on_bad == Bad::SkipFile { (0, tally.failed) } else { (tally.failed, 0) };
+        let counts = [
+            ("planned", planned(|planned| planned.total)),
+            ("written", tally.written),
+            ("changed", planned(|planned| planned.changed)),
+            ("current", planned(|planned| planned.current) + tally.current),
+            ("read_again", tally.current),
+            ("left_out", planned(|planned| planned.left_out) + left_out),
+            ("failed", failed),
+            ("orphaned", outcome.map_or(planned(|planned| planned.orphaned), |outcome| outcome.orphans.len())),
+            ("removed", outcome.map_or(0, |outcome| outcome.removed)),
+        ];
+        counts.map(|(state, count)| (state, count as u64)).into()
+    }
+
+    /// What was done, in one line.
+    fn did(&self, took: Duration) -> String {
+        let (files, tally) = (self.files(), self.progress.tally());
+        let count = |state| HumanCount(of(&files, state));
+        let mut did = format!("{} written, {} current", count("written"), count("current"));
+        for (state, what) in [("read_again", "read again"), ("left_out", "left out"), ("removed", "removed (orphaned)")]
+        {
+            if of(&files, state) > 0 {
+                did += &format!(", {} {what}", count(state));
+            }
+        }
+        let (rows, megabytes) = (HumanCount(tally.rows), tally.bytes as f64 / 1e6);
+        format!("{did}; {rows} rows, {megabytes:.1} MB written in {:.1} s", took.as_secs_f64())
+    }
+
+    /// How the lake stands, and what the same command would do next.
+    fn last_words(&self, ending: &Ending, files: &Counts) -> String {
+        let count = |state| of(files, state);
+        if self.args.dry_run || count("planned") == 0 {
+            return "nothing was written".to_owned();
+        }
+        let next = match ending.code {
+            DONE => return self.did(ending.took),
+            INTERRUPTED | TERMINATED => "stopped by a signal; the same command goes on from here",
+            RETRY => "the same command goes on from here, when the store answers again",
+            _ if ending.error.is_some() => "mend what is named above; the same command goes on from here",
+            GUARD => "orphaned files are rows twice: --delete-orphans removes them",
+            _ => "mend or remove the files named above; the same command goes on from here",
+        };
+        let (done, total) = (count("written") + count("current") + count("left_out"), count("planned"));
+        format!("{} of {} files done, none half-written; {next}", HumanCount(done), HumanCount(total))
+    }
+
+    /// Shows a bar on a terminal, a line now and then elsewhere; tells machines of every file as well.
+    fn watch(&self, goal: &Goal, log: &Log, events: Option<Receiver<Event>>, finished: &AtomicBool) {
+        let done = || (self.progress.rows.load(Ordering::Relaxed), self.progress.files.load(Ordering::Relaxed));
+        if log.is_terminal() {
+            log.set_open(true);
+            let bar = ProgressBar::new(goal.rows);
+            let style = "{bar:30} {human_pos}/{human_len} rows, {msg}, {eta} left";
+            bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            while !finished.load(Ordering::Relaxed) {
+                let (rows, files) = done();
+                bar.set_position(rows);
+                bar.set_message(format!("{files}/{} files", goal.files));
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+            bar.finish_and_clear();
+            log.set_open(false);
+            return;
+        }
+        let unfit = if self.args.on_bad == Bad::SkipFile { "left_out" } else { "failed" };
+        let tell_files = || {
+            for event in events.iter().flat_map(Receiver::try_iter) {
+                let fields = match event {
+                    Event::Written { file, rows, bytes } => {
+                        json!({ "state": "written", "file": file, "rows": rows, "bytes": bytes })
+                    }
+                    Event::Failed { file, error } => json!({ "state": unfit, "file": file, "error": error }),
+                };
+                log.event("file", fields);
+            }
+        };
+        let begin = Instant::now();
+        let mut said = begin;
+        while !finished.load(Ordering::Relaxed) {
+            std::thread::park_timeout(Duration::from_millis(200));
+            tell_files();
+            if said.elapsed() >= REPORT_EVERY && !finished.load(Ordering::Relaxed) {
+                said = Instant::now();
+                let (rows, files) = done();
+                let share = rows as f64 / goal.rows.max(1) as f64;
+                let left = (rows > 0).then(|| begin.elapsed().as_secs_f64() * (1.0 / share - 1.0));
+                log.line(&format!(
+                    "{} of {} rows, {files} of {} files{}",
+                    HumanCount(rows),
+                    HumanCount(goal.rows),
+                    goal.files,
+                    left.map_or_else(String::new, |left| format!(", {left:.0} s left"))
+                ));
+                log.event(
+                    "progress",
+                    json!({
+                        "rows": rows, "rows_planned": goal.rows, "files": files, "files_planned": goal.files,
+                        "seconds_left": left.map(f64::round),
+                    }),
+                );
+            }
+        }
+        tell_files();
+    }
+}
+
+impl Account for Job {
+    fn standing(&self, ending: &Ending) -> Standing {
+        let (planned, outcome, tally) = (self.planned.get(), self.outcome.get(), self.progress.tally());
+        let seconds = planned.map_or(0.0, |planned| planned.begin.elapsed().as_secs_f64());
+        let work = Work {
+            settings: &self.args,
+            translator: planned.map(|planned| &planned.translator),
+            rows_planned: planned.map_or(0, |planned| planned.rows),
+            bytes_planned: planned.map_or(0, |planned| planned.bytes),
+            rows_per_second: if seconds > 0.0 { (tally.rows as f64 / seconds).round() } else { 0.0 },
+            failed: outcome.map_or_else(Vec::new, |outcome| unfit(&outcome.failed)),
+            left_out: outcome.map_or_else(Vec::new, |outcome| unfit(&outcome.skipped)),
+            bad_rows: outcome.map_or(&[], |outcome| &outcome.bad),
+            orphaned: outcome.map_or(&[], |outcome| &outcome.orphans),
+        };
+        let bad = work.bad_rows.len() as u64;
+        let files = self.files();
+        Standing {
+            last_words: self.last_words(ending, &files),
+            work: serde_json::to_value(work).unwrap_or_default(),
+            files,
+            rows: Counts::from([("written", tally.rows), ("bad", bad)]),
+            bytes: Counts::from([("read", tally.read), ("written", tally.bytes)]),
+            statements: Counts::new(),
+        }
     }
 }
 
@@ -168,7 +382,11 @@ impl Planned {
     fn of(plan: &Plan) -> Self {
         let translator = plan.translator();
         Self {
-            files: plan.files(),
+            total: plan.total(),
+            current: plan.current(),
+            changed: plan.count(|why| *why == Why::Changed),
+            left_out: plan.skipped().len(),
+            orphaned: plan.orphans().len(),
             rows: plan.rows(),
             bytes: plan.bytes(),
             translator: Used {
@@ -182,111 +400,57 @@ impl Planned {
     }
 }
 
-impl Account for Job {
-    fn standing(&self, ending: &Ending) -> Standing {
-        let count = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        let Progress { complete_rows, read, bytes, files, .. } = self.progress.as_ref();
-        let (rows, read, written, done) =
-            (count(complete_rows), count(read), count(bytes), files.load(Ordering::Relaxed));
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let planned = self.planned.get();
-        let seconds = planned.map_or(0.0, |planned| planned.begin.elapsed().as_secs_f64());
-        let work = Work {
-            settings: &self.args,
-            translator: planned.map(|planned| &planned.translator),
-            rows_planned: planned.map_or(0, |planned| planned.rows),
-            bytes_planned: planned.map_or(0, |planned| planned.bytes),
-            rows_per_second: if seconds > 0.0 { (rows as f64 / seconds).round() } else { 0.0 },
-            failed: &failed,
-        };
-        let files = Counts::from([
-            ("planned", planned.map_or(0, |planned| planned.files as u64)),
-            ("written", done as u64),
-            ("failed", failed.len() as u64),
-        ]);
-        Standing {
-            last_words: last_words(&files, rows, written, ending),
-            work: serde_json::to_value(work).unwrap_or_default(),
-            files,
-            rows,
-            bytes: Counts::from([("read", read), ("written", written)]),
-            statements: Counts::new(),
-        }
-    }
+fn of(counts: &Counts, name: &str) -> u64 {
+    counts.get(name).copied().unwrap_or(0)
 }
 
-/// How the lake stands, and what to do next.
-fn last_words(files: &Counts, rows: u64, bytes: u64, ending: &Ending) -> String {
-    let count = |state| files.get(state).copied().unwrap_or(0);
-    let (planned, written) = (count("planned"), count("written"));
-    match ending.code {
-        DONE => format!(
-            "{} rows in {written} file{}, {:.1} MB written in {:.1} s",
-            HumanCount(rows),
-            if written == 1 { "" } else { "s" },
-            bytes as f64 / 1e6,
-            ending.took.as_secs_f64()
-        ),
-        _ if planned == 0 => "nothing was written".to_owned(),
-        INTERRUPTED | TERMINATED => format!(
-            "{written} of {planned} files done, none half-written; stopped by a signal; the same command with --overwrite \
-             does it all again"
-        ),
-        _ => format!(
-            "{written} of {planned} files done, none half-written; mend or remove the file named, then run the command \
-             again (--overwrite where files are done)"
-        ),
-    }
-}
-
-/// Shows a bar on a terminal, a line now and then elsewhere; tells machines of every file as well.
-fn watch(plan: &Plan, progress: &Progress, log: &Log, complete: Option<Receiver<Complete>>, finished: &AtomicBool) {
-    let done = || (progress.rows.load(Ordering::Relaxed), progress.files.load(Ordering::Relaxed));
-    if log.is_terminal() {
-        log.set_open(true);
-        let bar = ProgressBar::new(plan.rows());
-        let style = "{bar:30} {human_pos}/{human_len} rows, {msg}, {eta} left";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        while !finished.load(Ordering::Relaxed) {
-            let (rows, files) = done();
-            bar.set_position(rows);
-            bar.set_message(format!("{files}/{} files", plan.files()));
-            std::thread::park_timeout(Duration::from_millis(100));
+/// Tells of files and rows that need somebody's eye: people of some of them, machines of those that they do not know yet.
+fn tell(log: &Log, outcome: &Outcome) {
+    let list = |what: &str, lines: &mut dyn Iterator<Item = String>, count: usize| {
+        for line in lines.take(LISTED) {
+            log.line(&format!("{what}: {line}"));
         }
-        bar.finish_and_clear();
-        log.set_open(false);
-        return;
-    }
-    let tell_complete = || {
-        for Complete { file, rows, bytes } in complete.iter().flat_map(Receiver::try_iter) {
-            log.event("file", json!({ "state": "written", "file": file, "rows": rows, "bytes": bytes }));
+        if count > LISTED {
+            log.line(&format!("{what}: and {} more", HumanCount((count - LISTED) as u64)));
         }
     };
-    let begin = Instant::now();
-    let mut said = begin;
-    while !finished.load(Ordering::Relaxed) {
-        std::thread::park_timeout(Duration::from_millis(200));
-        tell_complete();
-        if said.elapsed() >= REPORT_EVERY && !finished.load(Ordering::Relaxed) {
-            said = Instant::now();
-            let (rows, files) = done();
-            let share = rows as f64 / plan.rows().max(1) as f64;
-            let left = (rows > 0).then(|| begin.elapsed().as_secs_f64() * (1.0 / share - 1.0));
-            log.line(&format!(
-                "{} of {} rows, {files} of {} files{}",
-                HumanCount(rows),
-                HumanCount(plan.rows()),
-                plan.files(),
-                left.map_or_else(String::new, |left| format!(", {left:.0} s left"))
-            ));
-            log.event(
-                "progress",
-                json!({
-                    "rows": rows, "rows_planned": plan.rows(), "files": files, "files_planned": plan.files(),
-                    "seconds_left": left.map(f64::round),
-                }),
-            );
-        }
+    let why = |files: &[(String, Error)]| files.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>();
+    list("left out", &mut why(&outcome.skipped).into_iter(), outcome.skipped.len());
+    let bad = outcome.bad.iter().map(|bad| format!("{}: row {}: {}", bad.file, bad.row, bad.reason));
+    list("NULL now", &mut bad.into_iter(), outcome.bad.len());
+    list("orphaned (its source is gone)", &mut outcome.orphans.iter().cloned(), outcome.orphans.len());
+    list("error", &mut why(&outcome.failed).into_iter(), outcome.failed.len());
+    for bad in &outcome.bad {
+        log.event("row", json!({ "state": "null", "file": bad.file, "row": bad.row, "error": bad.reason }));
     }
-    tell_complete();
+    for file in &outcome.orphans {
+        log.event("file", json!({ "state": "orphaned", "file": file }));
+    }
+}
+
+/// Lines of a kind that are shown.
+const LISTED: usize = 20;
+
+/// What there is to do.
+struct Goal {
+    rows: u64,
+    files: usize,
+}
+
+/// What a job would do, line by line.
+fn preview(plan: &Plan, seconds: f64) -> String {
+    let unsure = plan.count(|why| matches!(why, Why::Unsure(_)));
+    let lines = [
+        ("new", plan.count(|why| *why == Why::New)),
+        ("changed", plan.count(|why| *why == Why::Changed)),
+        ("replaced", plan.count(|why| *why == Why::Replaced)),
+        ("to be read again", unsure),
+        ("current", plan.current()),
+        ("left out", plan.skipped().len()),
+        ("orphaned", plan.orphans().len()),
+    ];
+    let mut text: String =
+        lines.iter().map(|(name, count)| format!("{name}: {}\n", HumanCount(*count as u64))).collect();
+    text += &format!("rows: {}\nbytes: {}\n", HumanCount(plan.rows()), HumanCount(plan.bytes()));
+    text + &format!("estimated hours: {:.2}\n", seconds / 3600.0)
 }

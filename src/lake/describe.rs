@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::Place;
 use super::file::File;
-use super::lineage::Lineage;
+use super::lineage::{Lineage, Translation};
 use super::stored::{of_file, read_value, stored_columns};
 use crate::Result;
 use crate::column::Width;
@@ -44,16 +44,30 @@ fn line(text: &mut String, name: &str, value: &str) {
 
 fn translation(text: &mut String, lineage: &Lineage) {
     line(text, "kind", "translated embeddings");
-    let direction = format!("{} -> {}", encoder_name(&lineage.source_encoder), encoder_name(&lineage.target_encoder));
-    line(text, "direction", &direction);
-    line(text, "column translated", &lineage.column);
-    line(text, "method", &lineage.method);
-    line(text, "settings", &lineage.settings.to_string());
-    line(text, "translator digest", &lineage.translator);
-    line(text, "source file", &lineage.source);
+    for column in &lineage.work.columns {
+        step(text, column);
+    }
+    for column in &lineage.chain {
+        line(text, "after", "a translation before");
+        step(text, column);
+    }
+    line(text, "source file", &lineage.source.path);
+    line(text, "source bytes", &lineage.source.bytes.to_string());
+    line(text, "source digest", &lineage.source.digest);
     line(text, "source rows", &lineage.rows.to_string());
+    line(text, "bad rows", &lineage.bad_rows.to_string());
+    line(text, "output settings", &lineage.work.output.to_string());
     line(text, "lineage format", &lineage.format.to_string());
     line(text, "written by", &format!("babelake {}", lineage.tool_version));
+}
+
+fn step(text: &mut String, step: &Translation) {
+    let direction = format!("{} -> {}", encoder_name(&step.source_encoder), encoder_name(&step.target_encoder));
+    line(text, "direction", &direction);
+    line(text, "column translated", &step.column);
+    line(text, "method", &step.method);
+    line(text, "settings", &step.settings.to_string());
+    line(text, "translator digest", &step.translator);
 }
 
 fn table(text: &mut String, file: &File) -> Result<()> {

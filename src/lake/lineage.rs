@@ -1,5 +1,6 @@
-//! What a translated file says of its origin, in its footer.
+//! What a translated file says of its origin, in its footer. That is the state of a job: there is no other.
 
+use object_store::ObjectMeta;
 use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +20,47 @@ pub struct Lineage {
     pub format: u32,
     /// The version that wrote the file.
     pub tool_version: String,
+    /// What the file was made of.
+    pub source: Origin,
+    /// Rows in the file.
+    pub rows: u64,
+    /// Rows among them whose embedding could not be used and is NULL now.
+    pub bad_rows: u64,
+    /// What was done.
+    #[serde(flatten)]
+    pub work: Work,
+    /// What had been done to the source before, the first step first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<Translation>,
+}
+
+/// A source file: its content, and where it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Path relative to the input folder, or the file's name.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Blake3 of the bytes that were read.
+    pub digest: String,
+    /// What the store called this version; equal ones spare reading the file again, different ones say nothing.
+    pub hint: String,
+}
+
+/// What a job does to every file: the same for all files of an output folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// The columns translated.
+    pub columns: Vec<Translation>,
+    /// How the outputs are written, where it is not the default.
+    pub output: Value,
+}
+
+/// A column and what it was translated with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Translation {
+    /// The column.
+    pub column: String,
     /// The translator's digest.
     pub translator: String,
     /// The encoder translated from; may be empty.
@@ -29,29 +71,43 @@ pub struct Lineage {
     pub method: String,
     /// Its settings.
     pub settings: Value,
-    /// The column translated.
-    pub column: String,
-    /// The source file's path relative to the input folder, or its name.
-    pub source: String,
-    /// Rows in the file.
-    pub rows: u64,
 }
 
-impl Lineage {
-    /// Of the file at `source` translated by `translator`.
-    pub fn new(translator: &Translator, column: &str, source: &str, rows: u64) -> Self {
+impl Translation {
+    /// Of `column` by `translator`.
+    pub fn new(translator: &Translator, column: &str) -> Self {
         Self {
-            format: FORMAT,
-            tool_version: TOOL_VERSION.to_owned(),
+            column: column.to_owned(),
             translator: translator.digest.clone(),
             source_encoder: translator.source_encoder.clone(),
             target_encoder: translator.target_encoder.clone(),
             method: translator.method.clone(),
             settings: serde_json::from_str(&translator.settings).unwrap_or_default(),
-            column: column.to_owned(),
-            source: source.to_owned(),
-            rows,
         }
+    }
+}
+
+impl Work {
+    /// Whether `other` is the same work. A column that is found file by file has no name here and equals any.
+    pub fn is(&self, other: &Self) -> bool {
+        let same = |(a, b): (&Translation, &Translation)| {
+            a.translator == b.translator && (a.column.is_empty() || b.column.is_empty() || a.column == b.column)
+        };
+        self.output == other.output
+            && self.columns.len() == other.columns.len()
+            && self.columns.iter().zip(&other.columns).all(same)
+    }
+}
+
+impl Lineage {
+    /// Of a file made of `source` by `work`.
+    pub fn new(source: Origin, work: Work, rows: u64, bad_rows: u64, chain: Vec<Translation>) -> Self {
+        Self { format: FORMAT, tool_version: TOOL_VERSION.to_owned(), source, rows, bad_rows, work, chain }
+    }
+
+    /// What was done to a file that is the source of another translation.
+    pub fn steps(self) -> Vec<Translation> {
+        self.chain.into_iter().chain(self.work.columns).collect()
     }
 
     /// As an entry of a footer.
@@ -65,4 +121,9 @@ impl Lineage {
         let text = entry.value.as_deref().unwrap_or_default();
         Some(serde_json::from_str(text).map_err(|error| error.to_string()))
     }
+}
+
+/// What a store calls this version of an object: the entity tag, or else the time of its last change.
+pub fn hint(meta: &ObjectMeta) -> String {
+    meta.e_tag.clone().unwrap_or_else(|| meta.last_modified.to_rfc3339())
 }

@@ -7,14 +7,17 @@
 pub mod describe;
 mod file;
 pub mod fit;
+mod folder;
 mod lineage;
 mod output;
 pub mod place;
 mod quality;
+mod staged;
 pub mod stored;
 mod table;
 pub mod translate;
 mod window;
 
+pub use file::is_caught;
 pub use output::Output;
 pub use place::{Place, Source};

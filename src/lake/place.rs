@@ -33,6 +33,9 @@ pub struct Source {
     relative: String,
 }
 
+/// Bytes asked for at a time where a file is read for its digest.
+const DIGEST_READ: u64 = 8 << 20;
+
 /// What a place holds.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -100,6 +103,11 @@ impl Place {
     /// The path in the store.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The path on this machine's disk, where it is there.
+    pub fn local(&self) -> Option<&LocalPath> {
+        self.local.as_deref()
     }
 
     /// The runtime that the store's requests run on.
@@ -177,7 +185,8 @@ impl Place {
         }
     }
 
-    fn source(&self, meta: ObjectMeta) -> Source {
+    /// The file here, of which the store has said this.
+    pub fn source(&self, meta: ObjectMeta) -> Source {
         Source { place: self.clone(), meta, relative: self.name().to_owned() }
     }
 
@@ -223,6 +232,11 @@ impl Source {
         &self.place
     }
 
+    /// What the store said of it when it was found.
+    pub fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
     /// Its size in bytes when it was found.
     pub fn size(&self) -> u64 {
         self.meta.size
@@ -231,6 +245,24 @@ impl Source {
     /// What to ask the store for: these bytes (or all) of the version that was found, and of no other.
     pub fn get(&self, range: Option<Range<u64>>) -> GetOptions {
         GetOptions { range: range.map(GetRange::Bounded), if_match: self.meta.e_tag.clone(), ..GetOptions::default() }
+    }
+
+    /// Blake3 of its bytes, read once more; `None` where `stop` says so.
+    pub fn digest(&self, stop: &dyn Fn() -> bool) -> Result<Option<String>> {
+        let (store, path) = (self.place.store(), self.place.path());
+        let mut digest = blake3::Hasher::new();
+        let mut begin = 0;
+        while begin < self.size() {
+            if stop() {
+                return Ok(None);
+            }
+            let end = self.size().min(begin + DIGEST_READ);
+            let get = async { store.get_opts(path, self.get(Some(begin..end))).await?.bytes().await };
+            let bytes = self.place.runtime().block_on(get).map_err(|error| self.refused(&error))?;
+            digest.update(&bytes);
+            begin = end;
+        }
+        Ok(Some(digest.finalize().to_hex().to_string()))
     }
 
     /// What the store said when it was asked for bytes.

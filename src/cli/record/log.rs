@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use super::now;
+use crate::lake::is_caught;
 
 /// How stderr is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,7 +31,11 @@ impl Log {
     /// A log in this format. In JSON a panic is an event like any other.
     pub fn new(format: Format) -> Self {
         if format == Format::Json {
-            std::panic::set_hook(Box::new(|panic| event("error", json!({ "message": panic.to_string() }))));
+            std::panic::set_hook(Box::new(|panic| {
+                if !is_caught() {
+                    event("error", json!({ "message": panic.to_string() }));
+                }
+            }));
         }
         Self { format, terminal: std::io::stderr().is_terminal(), open: AtomicBool::new(false) }
     }
@@ -95,7 +100,11 @@ impl Log {
 }
 
 fn event(name: &str, fields: Value) {
-    let level = if matches!(name, "warning" | "error") { name } else { "info" };
+    let level = match name {
+        "warning" | "error" => name,
+        _ if fields["state"] == "failed" => "error",
+        _ => "info",
+    };
     let mut event = Map::from_iter([
         ("time".to_owned(), now().into()),
         ("level".to_owned(), level.into()),

@@ -31,7 +31,6 @@ pub fn text(command: &str, job: &str, ending: &Ending, standing: &Standing) -> R
         "How it ended: 0 done, 75 try again later, 130 and 143 stopped by a signal",
         ending.code.into(),
     );
-    number("rows", "Rows written", standing.rows as f64);
 
     let mut labelled = |name, help, label: &'static str, values: &Counts| {
         if values.is_empty() {
@@ -43,6 +42,7 @@ pub fn text(command: &str, job: &str, ending: &Ending, standing: &Standing) -> R
         }
         registry.register(name, help, family);
     };
+    labelled("rows", "Rows by what became of them", "state", &standing.rows);
     labelled("bytes", "Bytes of the files read and written", "direction", &standing.bytes);
     labelled("files", "Files by what became of them", "state", &standing.files);
     labelled("statements", "Statements of a pipeline by what became of them", "state", &standing.statements);

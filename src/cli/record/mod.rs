@@ -64,8 +64,8 @@ pub struct Standing {
     pub work: Value,
     /// Files, by what became of them.
     pub files: Counts,
-    /// Rows written.
-    pub rows: u64,
+    /// Rows, by what became of them.
+    pub rows: Counts,
     /// Bytes read and written, by direction.
     pub bytes: Counts,
     /// Statements, by what became of them.
@@ -113,7 +113,7 @@ struct Document<'a> {
     error: Option<&'a str>,
     last_words: &'a str,
     files: &'a Counts,
-    rows: u64,
+    rows: &'a Counts,
     bytes: &'a Counts,
     #[serde(flatten)]
     work: &'a Value,
@@ -209,7 +209,7 @@ impl Record {
             error: ending.error.as_deref(),
             last_words: &standing.last_words,
             files: &standing.files,
-            rows: standing.rows,
+            rows: &standing.rows,
             bytes: &standing.bytes,
             work: &standing.work,
         };

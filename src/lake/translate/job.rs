@@ -1,17 +1,19 @@
 //! The workers of a job, and what they share.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use parquet::file::writer::SerializedFileWriter;
 
+use super::plan::Task;
 use super::rewrite::{Encoded, Reading, Rewrite};
-use super::{Complete, Plan, Progress, Task};
+use super::{BadRow, Event, OnBad, Plan, Progress, Why};
 use crate::kernel::block::Scratch;
-use crate::lake::file::{File, said};
+use crate::lake::file::{File, caught};
+use crate::lake::folder::Equal;
+use crate::lake::lineage::{Lineage, Origin, hint};
 use crate::lake::output::Output;
 use crate::{Error, Result};
 
@@ -26,14 +28,18 @@ pub struct Board<'a> {
     changed: Condvar,
 }
 
-/// How a job ended.
+/// How a job ended; files by their number in the plan.
 #[derive(Default)]
 pub struct Done {
-    /// Files finished.
-    pub files: usize,
-    /// Their rows.
-    pub rows: u64,
-    /// What stopped it.
+    /// Outputs written.
+    pub written: Vec<(usize, Equal)>,
+    /// Outputs that turned out to be current.
+    pub same: Vec<(usize, Equal)>,
+    /// Inputs that cannot be translated.
+    pub failed: Vec<(usize, Error)>,
+    /// Rows that are NULL now.
+    pub bad: Vec<BadRow>,
+    /// What stopped the job.
     pub error: Option<Error>,
 }
 
@@ -45,6 +51,8 @@ struct State {
     flights: Vec<Arc<Flight>>,
     /// Files that are being opened.
     opening: usize,
+    /// Rows that are left out or NULL.
+    bad_rows: u64,
     done: Done,
 }
 
@@ -52,18 +60,34 @@ struct State {
 enum Step {
     Open(usize),
     Read(Arc<Flight>, Box<Reading>),
+    Hash(Arc<Flight>),
     Leave,
+}
+
+/// What went wrong.
+enum Failure {
+    /// With one input: the others can be done.
+    Input(Error),
+    /// With the job.
+    Job(Error),
 }
 
 /// A file in work.
 struct Flight {
     task: usize,
     rewrite: Rewrite,
+    digest: Mutex<Digest>,
     /// Taken by the worker that reads the next chunk.
     reading: Mutex<Option<Box<Reading>>>,
     /// Chunks read and not yet written.
     ahead: AtomicUsize,
     writing: Mutex<Option<Writing>>,
+}
+
+/// The digest of an input, which is needed when its output is completed.
+enum Digest {
+    Wanted,
+    Computed(Option<String>),
 }
 
 struct Writing {
@@ -101,32 +125,60 @@ impl<'a> Board<'a> {
         let mut scratch = Scratch::default();
         loop {
             let step = self.step();
-            let task = match &step {
+            let opens = matches!(step, Step::Open(_));
+            let (task, flight) = match &step {
                 Step::Leave => return,
-                Step::Open(task) => *task,
-                Step::Read(flight, _) => flight.task,
+                Step::Open(task) => (*task, None),
+                Step::Read(flight, _) | Step::Hash(flight) => (flight.task, Some(Arc::clone(flight))),
             };
-            // The others wait for this file: a panic must end the job like any error.
-            let stepped = catch_unwind(AssertUnwindSafe(|| match step {
+            // The others wait for this file: a panic must end its work like any error.
+            let stepped = caught(|| match step {
                 Step::Leave => Ok(()),
                 Step::Open(task) => self.open(task),
                 Step::Read(flight, reading) => self.advance(&flight, reading, &mut scratch),
-            }));
-            let failed = match stepped {
+                Step::Hash(flight) => self.hash(&flight),
+            });
+            let failure = match stepped {
                 Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(self.plan.named(task, error)),
-                Err(panic) => Some(self.plan.panicked(task, said(panic.as_ref()))),
+                Ok(Err(failure)) => Some(failure),
+                Err(reason) => Some(Failure::Input(self.plan.panicked(task, &reason))),
             };
-            if let Some(error) = failed {
-                let mut state = lock(&self.state);
-                state.done.error.get_or_insert(error);
-                // Dropped without completion: nothing of these outputs remains.
-                let given_up = std::mem::take(&mut state.flights);
-                drop(state);
-                drop(given_up);
+            let mut state = lock(&self.state);
+            state.opening -= usize::from(opens);
+            let given_up = match failure {
+                None => Vec::new(),
+                Some(Failure::Input(error)) if !error.is_passing() => {
+                    state.flights.retain(|other| other.task != task);
+                    // Of two workers on a file both may fail.
+                    if state.done.failed.iter().all(|(other, _)| *other != task) {
+                        self.progress.done(|tally| tally.failed += 1);
+                        self.progress.tell(|| Event::Failed { file: self.plan.input(task), error: error.to_string() });
+                        state.done.failed.push((task, error));
+                        let rows = self.plan.tasks.get(task).map_or(0, |task| task.rows);
+                        self.count_bad(&mut state, if self.plan.on_bad == OnBad::SkipFile { rows } else { 0 });
+                    }
+                    flight.into_iter().collect()
+                }
+                Some(Failure::Input(error) | Failure::Job(error)) => {
+                    state.done.error.get_or_insert(self.plan.named(task, error));
+                    std::mem::take(&mut state.flights)
+                }
+            };
+            drop(state);
+            for flight in given_up {
+                // Dropped without completion: nothing of the output remains.
+                drop(lock(&flight.writing).take());
+                drop(lock(&flight.reading).take());
             }
             self.changed.notify_all();
         }
+    }
+
+    /// Counts rows that are bad; too many of them end the job.
+    fn count_bad(&self, state: &mut State, rows: u64) {
+        state.bad_rows += rows;
+        let error = self.plan.too_many_bad(state.bad_rows);
+        state.done.error = state.done.error.take().or(error);
     }
 
     /// Waits for something to do: read on in a file that nobody reads, or else begin another file.
@@ -144,12 +196,20 @@ impl<'a> Board<'a> {
                     }
                 }
             }
+            for flight in &state.flights {
+                let mut digest = lock(&flight.digest);
+                if matches!(*digest, Digest::Wanted) {
+                    *digest = Digest::Computed(None);
+                    return Step::Hash(Arc::clone(flight));
+                }
+            }
             if state.next < self.plan.tasks.len() && state.flights.len() + state.opening < self.plan.threads {
                 state.next += 1;
                 state.opening += 1;
                 return Step::Open(state.next - 1);
             }
-            if state.done.files == self.plan.tasks.len() {
+            let finished = state.done.written.len() + state.done.same.len() + state.done.failed.len();
+            if finished == self.plan.tasks.len() {
                 return Step::Leave;
             }
             // A time limit, for a stop wakes nobody.
@@ -158,33 +218,57 @@ impl<'a> Board<'a> {
         }
     }
 
-    fn open(&self, task: usize) -> Result<()> {
-        let opened = self.plan.tasks.get(task).map(|planned| self.begin(task, planned)).transpose();
-        let mut state = lock(&self.state);
-        state.opening -= 1;
-        if let Some(flight) = opened? {
-            state.flights.push(Arc::new(flight));
-        }
-        Ok(())
-    }
-
-    /// Opens an input and begins its output.
-    fn begin(&self, number: usize, task: &Task) -> Result<Flight> {
-        let file = File::open(task.source.clone())?;
-        let (rewrite, file) = Rewrite::new(file, &self.plan.translator, self.plan.column.as_deref(), &task.output)?;
-        Ok(Flight {
+    /// Opens an input and begins its output, unless that turns out to be current.
+    fn open(&self, number: usize) -> Result<(), Failure> {
+        let Some(task) = self.plan.tasks.get(number) else { return Ok(()) };
+        let digest = match &task.why {
+            Why::Unsure(equal) => {
+                let Some(digest) = self.digest(task)? else { return Ok(()) };
+                if digest == equal.source.digest {
+                    // The version found is another one, and is noted.
+                    let equal = Equal { source: origin(task, digest), ..equal.clone() };
+                    lock(&self.state).done.same.push((number, equal));
+                    self.progress.rows.fetch_add(task.rows, Ordering::Relaxed);
+                    self.progress.done(|tally| tally.current += 1);
+                    return Ok(());
+                }
+                Digest::Computed(Some(digest))
+            }
+            _ => Digest::Wanted,
+        };
+        let file = File::open(task.source.clone()).map_err(Failure::Input)?;
+        let (rewrite, file) = Rewrite::new(file, &self.plan.translator, self.plan.column.as_deref(), &task.output)
+            .map_err(Failure::Input)?;
+        let flight = Flight {
             task: number,
-            reading: Mutex::new(Some(Box::new(rewrite.read()?))),
+            digest: Mutex::new(digest),
+            reading: Mutex::new(Some(Box::new(rewrite.read().map_err(Failure::Input)?))),
             rewrite,
             ahead: AtomicUsize::new(0),
             writing: Mutex::new(Some(Writing { file, next: 0, waiting: BTreeMap::new(), last: None, rows: 0 })),
-        })
+        };
+        lock(&self.state).flights.push(Arc::new(flight));
+        Ok(())
+    }
+
+    /// Computes the digest of an input; completes the output if that was what it waited for.
+    fn hash(&self, flight: &Flight) -> Result<(), Failure> {
+        let Some(task) = self.plan.tasks.get(flight.task) else { return Ok(()) };
+        let Some(digest) = self.digest(task)? else { return Ok(()) };
+        let mut writing = lock(&flight.writing);
+        *lock(&flight.digest) = Digest::Computed(Some(digest));
+        self.complete(flight, &mut writing).map_err(Failure::Job)
+    }
+
+    /// The digest of an input; `None` where the job is to stop.
+    fn digest(&self, task: &Task) -> Result<Option<String>, Failure> {
+        task.source.digest(&|| self.progress.stopped()).map_err(Failure::Input)
     }
 
     /// Reads the next chunk of a file, lets others read on, and translates, encodes and writes it.
-    fn advance(&self, flight: &Arc<Flight>, mut reading: Box<Reading>, scratch: &mut Scratch) -> Result<()> {
+    fn advance(&self, flight: &Flight, mut reading: Box<Reading>, scratch: &mut Scratch) -> Result<(), Failure> {
         let stop = || self.progress.stopped();
-        let (chunk, last) = flight.rewrite.next(&mut reading, &stop)?;
+        let (chunk, last) = flight.rewrite.next(&mut reading, &stop).map_err(Failure::Input)?;
         let chunks = reading.chunks();
         flight.ahead.fetch_add(1, Ordering::Relaxed);
         if !last {
@@ -194,16 +278,17 @@ impl<'a> Board<'a> {
         let (number, encoded) = match chunk {
             Some(chunk) => {
                 let number = chunk.number();
-                let Some(encoded) = flight.rewrite.encode(chunk, scratch, &stop)? else { return Ok(()) };
+                let encoded = flight.rewrite.encode(chunk, scratch, &stop).map_err(Failure::Input)?;
+                let Some(encoded) = encoded else { return Ok(()) };
                 (number, Some(encoded))
             }
             None => (chunks, None),
         };
-        self.write(flight, number, encoded, last.then_some(chunks))
+        self.write(flight, number, encoded, last.then_some(chunks)).map_err(Failure::Job)
     }
 
     /// Writes a chunk when its turn has come, and those that waited for it; completes the file after the last.
-    fn write(&self, flight: &Arc<Flight>, number: usize, encoded: Option<Encoded>, last: Option<usize>) -> Result<()> {
+    fn write(&self, flight: &Flight, number: usize, encoded: Option<Encoded>, last: Option<usize>) -> Result<()> {
         let mut guard = lock(&flight.writing);
         let Some(writing) = guard.as_mut() else { return Ok(()) };
         match encoded {
@@ -218,29 +303,48 @@ impl<'a> Board<'a> {
             flight.ahead.fetch_sub(1, Ordering::Relaxed);
             self.progress.rows.fetch_add(rows, Ordering::Relaxed);
         }
-        if writing.last != Some(writing.next) || self.progress.stopped() {
+        self.complete(flight, &mut guard)
+    }
+
+    /// Completes an output whose chunks are all written and whose input's digest is known.
+    fn complete(&self, flight: &Flight, guard: &mut Option<Writing>) -> Result<()> {
+        let written = guard.as_ref().is_some_and(|writing| writing.last == Some(writing.next));
+        let digest = match &*lock(&flight.digest) {
+            Digest::Computed(Some(digest)) => digest.clone(),
+            Digest::Wanted | Digest::Computed(None) => return Ok(()),
+        };
+        let (true, false, Some(task)) = (written, self.progress.stopped(), self.plan.tasks.get(flight.task)) else {
             return Ok(());
+        };
+        let Some(mut writing) = guard.take() else { return Ok(()) };
+        let source = origin(task, digest);
+        let mut work = self.plan.work.clone();
+        for column in &mut work.columns {
+            flight.rewrite.column_name().clone_into(&mut column.column);
         }
-        let Some(writing) = guard.take() else { return Ok(()) };
-        let bytes = writing.file.into_inner()?.complete()?;
+        let lineage = Lineage::new(source.clone(), work, writing.rows, 0, task.chain.clone());
+        writing.file.append_key_value_metadata(lineage.to_entry());
+        let written = writing.file.into_inner()?.complete()?;
+        let (rows, bytes) = (writing.rows, written.bytes);
+        let equal = Equal { source, rows, bytes, hint: written.hint };
         let mut state = lock(&self.state);
         state.flights.retain(|other| other.task != flight.task);
-        state.done.files += 1;
-        state.done.rows += writing.rows;
+        state.done.written.push((flight.task, equal));
         drop(state);
-        self.progress.files.fetch_add(1, Ordering::Relaxed);
-        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.progress.complete_rows.fetch_add(writing.rows, Ordering::Relaxed);
-        if let Some(task) = self.plan.tasks.get(flight.task) {
-            self.progress.read.fetch_add(task.source.size(), Ordering::Relaxed);
-            if let Some(listener) = self.progress.listener.get() {
-                let file = task.output.shown().to_owned();
-                // Where nobody listens any more, nothing is lost.
-                listener.send(Complete { file, rows: writing.rows, bytes }).ok();
-            }
-        }
+        self.progress.done(|tally| {
+            tally.written += 1;
+            tally.rows += rows;
+            tally.bytes += bytes;
+            tally.read += task.source.size();
+        });
+        self.progress.tell(|| Event::Written { file: task.output.shown().to_owned(), rows, bytes });
         Ok(())
     }
+}
+
+fn origin(task: &Task, digest: String) -> Origin {
+    let source = &task.source;
+    Origin { path: source.relative().to_owned(), bytes: source.size(), digest, hint: hint(source.meta()) }
 }
 
 impl Plan {
@@ -254,8 +358,12 @@ impl Plan {
         }
     }
 
+    /// The input of a task, as a person reads it.
+    pub(super) fn input(&self, task: usize) -> String {
+        self.tasks.get(task).map_or("", |task| task.source.shown()).to_owned()
+    }
+
     fn panicked(&self, task: usize, reason: &str) -> Error {
-        let source = self.tasks.get(task).map_or("", |task| task.source.shown());
-        Error::file(source, format!("cannot be translated, please report this: {reason}"))
+        Error::file(self.input(task), format!("cannot be translated, please report this: {reason}"))
     }
 }

@@ -17,7 +17,7 @@ use crate::column::{Embeddings, Flaw, Translator, Width, embedding};
 use crate::kernel::block::{BLOCK_ROWS, Scratch};
 use crate::lake::Place;
 use crate::lake::file::{Batches, File, VectorColumn};
-use crate::lake::lineage::{KEY, Lineage};
+use crate::lake::lineage::KEY;
 use crate::lake::output::Output;
 use crate::{Error, Result};
 
@@ -70,6 +70,11 @@ impl Chunk {
 }
 
 impl Encoded {
+    /// Its rows.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
     /// Writes it as the next row group; its rows.
     pub fn append_to(self, file: &mut SerializedFileWriter<Output>) -> Result<u64> {
         let mut group = file.next_row_group()?;
@@ -91,14 +96,18 @@ impl Rewrite {
     ) -> Result<(Self, SerializedFileWriter<Output>)> {
         let column = file.vector_column(column)?;
         let schema = output_schema(&file, &column, translator);
-        let lineage = Lineage::new(translator, &column.name, file.source().relative(), file.rows());
-        let properties = properties(&file, &column, &schema, &lineage)?;
+        let properties = properties(&file, &column, &schema)?;
         let options = ArrowWriterOptions::new()
             .with_properties(properties)
             .with_schema_root(file.metadata().file_metadata().schema_descr().root_schema().name().to_owned());
         let writer = ArrowWriter::try_new_with_options(Output::new(output), Arc::clone(&schema), options)?;
         let (writer, factory) = writer.into_serialized_writer()?;
         Ok((Self { file, translator: translator.clone(), column, schema, factory }, writer))
+    }
+
+    /// The column that is translated.
+    pub fn column_name(&self) -> &str {
+        &self.column.name
     }
 
     /// Reads the file from its beginning.
@@ -201,11 +210,10 @@ fn output_schema(file: &File, column: &VectorColumn, translator: &Translator) ->
 }
 
 /// Every column compressed as in the input; the vectors plain, without dictionary and statistics; the input's footer
-/// entries kept and our lineage added.
-fn properties(file: &File, column: &VectorColumn, schema: &Schema, lineage: &Lineage) -> Result<WriterProperties> {
+/// entries kept: our lineage is added when the file is complete.
+fn properties(file: &File, column: &VectorColumn, schema: &Schema) -> Result<WriterProperties> {
     let mut entries: Vec<_> = file.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
     entries.retain(|entry| entry.key != ARROW_SCHEMA_META_KEY && entry.key != KEY);
-    entries.push(lineage.to_entry());
 
     let input = file.metadata().file_metadata().schema_descr();
     let compression = |index: usize| {
