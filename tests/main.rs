@@ -5,6 +5,7 @@
 mod bad_input;
 mod describe;
 mod fit;
+mod inputs;
 mod kills;
 mod lake;
 mod layers;

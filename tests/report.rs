@@ -438,6 +438,9 @@ fn the_examples_for_schedulers_work() {
         assert_eq!(run.code, Some(0), "{line}: {run:?}");
         assert_eq!(json_of(&world.text("reports/fr_as_en.json"))["rows"]["written"], 10, "{line}");
         assert_eq!(world.exists("fr_as_en.prom"), line.contains("--metrics"));
+        // The next night.
+        assert_eq!(shell(&world, &line).code, Some(0), "{line}");
+        assert_eq!(json_of(&world.text("reports/fr_as_en.json"))["files"]["current"], 1, "{line}");
         // What cron mails when it fails.
         std::fs::remove_dir_all(world.path("fr")).unwrap();
         let run = shell(&world, &line);

@@ -10,6 +10,7 @@ use crate::lake::is_caught;
 
 mod describe;
 mod fit;
+mod memory;
 mod print;
 mod record;
 mod run;

@@ -8,6 +8,7 @@ use anyhow::Context;
 use datafusion::execution::SendableRecordBatchStream;
 use serde_json::json;
 
+use super::memory::MemoryOptions;
 use super::print::{Options, Printer, summary};
 use super::record::{Account, Counts, Ending, Log, Record, RecordOptions, Standing};
 use super::signals::{Ended, INTERRUPTED, Signals, TERMINATED};
@@ -27,6 +28,8 @@ pub struct Args {
     set: Vec<(String, String)>,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    memory: MemoryOptions,
     #[command(flatten)]
     record: RecordOptions,
     #[command(flatten)]
@@ -75,8 +78,11 @@ impl Pipeline {
         self.report().parameters = names.into_iter().map(|name| (name.clone(), values.get(&name).cloned())).collect();
         let script = Script::template(&path, &text, &values)?;
 
-        let stores = Some(args.stores.stores()?);
-        let context = session::context(&session::Settings { stores, ..session::Settings::default() })?;
+        let context = session::context(&session::Settings {
+            stores: Some(args.stores.stores()?),
+            memory: args.memory.memory,
+            ..session::Settings::default()
+        })?;
         let file = args.file.file_name().map_or_else(|| path.clone(), |name| name.to_string_lossy().into_owned());
         let mut watch = Show { log, file, begun: (0, 0), printer: Printer::new(args.options) };
         let work = run_script(&context, &script, &mut watch, Some(&self.0));
@@ -157,6 +163,10 @@ impl Watch for Show<'_> {
         self.begun = (index + 1, total);
         self.log.begin(&self.line(statement.line, &statement.head));
         self.event("started", statement.line, &statement.head, None);
+    }
+
+    fn noted(&mut self, text: &str) {
+        self.log.warning(&format!("note: {text}"));
     }
 
     async fn rows(&mut self, rows: SendableRecordBatchStream) -> Result<u64> {

@@ -18,8 +18,8 @@ use super::signals::{INTERRUPTED, Signals, TERMINATED};
 use super::stores::StoreOptions;
 use super::{DONE, FAILED, GUARD, RETRY};
 use crate::Error;
-use crate::lake::Place;
 use crate::lake::translate::{BadRow, Event, OnBad, Orphans, Outcome, Plan, Progress, Request, Why};
+use crate::lake::{Inputs, Place};
 
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
 ///
@@ -33,13 +33,24 @@ use crate::lake::translate::{BadRow, Event, OnBad, Orphans, Outcome, Plan, Progr
 #[command(after_help = "Examples:
   babelake translate fr.parquet --to fr_as_en.parquet --translator fr_en.parquet
   babelake translate lake/fr/ --to lake/fr_as_en/ --translator fr_en.parquet
+  babelake translate 'lake/fr/2024-*/' --to lake/fr_as_en/ --translator fr_en.parquet
+  babelake translate lake/ --to lake_en/ --translator fr_en.parquet --filter \"year >= 2023\"
+  babelake translate lake/ --to lake_en/ --translator fr_en.parquet --manifest files.txt
+      only the files named, the way to translate a Delta or Iceberg table's current ones
   babelake translate s3://lake/fr/ --to s3://lake/fr_as_en/ --translator s3://lake/fr_en.parquet --dry-run
 
 Everything is checked before the first file is written. Names that begin with _ or . are no data and are left out. A finished
 job writes _SUCCESS into OUT, a started one removes it.")]
 pub struct Args {
-    /// Parquet file, or folder of them
+    /// Parquet file, folder of them, or a pattern in quotes, such as 'lake/2024-*/' or 'lake/lang=fr/**/*.parquet'. Below OUT
+    /// files keep their paths below INPUT, or below the folder before the first wildcard
     input: String,
+    /// Translate only the files that this text file names: a path a line, relative to INPUT or in full, or a URL
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<String>,
+    /// Translate only the partitions for which this SQL is true; its columns are the folders named column=value
+    #[arg(long, value_name = "SQL")]
+    filter: Option<String>,
     /// Output: a file for a file, a folder for a folder
     #[arg(long, value_name = "OUT")]
     to: String,
@@ -176,8 +187,15 @@ impl Job {
         let runtime = super::runtime()?;
         let stores = args.stores.stores()?;
         let place = |text: &str| Place::new(text, &stores, runtime.handle());
+        let mut input = Inputs::new(&args.input, &stores, runtime.handle())?;
+        if let Some(manifest) = &args.manifest {
+            input = input.listed_in(place(manifest)?)?;
+        }
+        if let Some(sql) = &args.filter {
+            input = input.filtered(sql.clone());
+        }
         let plan = Plan::new(&Request {
-            input: place(&args.input)?,
+            input,
             output: place(&args.to)?,
             translator: place(&args.translator)?,
             column: args.column.clone(),

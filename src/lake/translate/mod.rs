@@ -16,7 +16,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Place, staged};
+use super::{Inputs, Place, staged};
 use crate::Error;
 use job::{Board, Done};
 pub use plan::{Plan, Why};
@@ -28,8 +28,8 @@ mod rewrite;
 /// What to translate.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// A Parquet file or a folder of them.
-    pub input: Place,
+    /// A Parquet file, or the files of a folder, a pattern or a list.
+    pub input: Inputs,
     /// A file for a file, a folder for a folder.
     pub output: Place,
     /// The file of the translator.
@@ -215,8 +215,9 @@ impl Plan {
             folder.claim(&self.work, self.overwrite)?;
             if self.tasks.is_empty() && self.orphans.is_empty() { Ok(()) } else { folder.started() }
         });
-        let folders: BTreeSet<_> = self.tasks.iter().filter_map(|task| task.output.local()?.parent()).collect();
-        folders.into_iter().for_each(staged::clean);
+        let folder_of = |task: &plan::Task| Some(task.output.local()?.parent()?.to_owned());
+        let folders: BTreeSet<_> = self.tasks.iter().filter_map(folder_of).collect();
+        folders.iter().for_each(|folder| staged::clean(folder));
         let done = match begun {
             Ok(()) => Board::new(&self, progress).run(self.threads),
             Err(error) => Done { error: Some(error), ..Done::default() },

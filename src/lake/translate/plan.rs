@@ -17,9 +17,8 @@ use crate::kernel::block::Scratch;
 use crate::lake::file::{File, VectorColumn};
 use crate::lake::folder::{Equal, Folder};
 use crate::lake::lineage::{Lineage, Translation, Work, hint};
-use crate::lake::place::Found;
 use crate::lake::stored::read_translator;
-use crate::lake::{Place, Source};
+use crate::lake::{Place, Selection, Source};
 use crate::{Error, Result};
 
 /// Files that are named in an error; the rest is counted.
@@ -93,7 +92,14 @@ impl Plan {
             output: request.output_settings(),
         };
         let threads = request.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
-        let Found { files: sources, single } = request.input.find()?;
+        let Selection { files: sources, single, whole } = request.input.select()?;
+        if !whole && matches!(request.orphans, Orphans::Delete { .. }) {
+            return Err(Error::Invalid(
+                "--delete-orphans needs the whole input: with a pattern, a manifest or a filter nobody can tell which \
+                 sources are gone"
+                    .into(),
+            ));
+        }
         let into_folder = !single || request.output.is_folder();
         let outputs = outputs(request, &sources, single, into_folder)?;
 
@@ -118,8 +124,8 @@ impl Plan {
         }
 
         let orphans = match &folder {
-            Some(folder) => orphans(folder, &work, &sources, threads)?,
-            None => Vec::new(),
+            Some(folder) if whole => orphans(folder, &work, &sources, threads)?,
+            _ => Vec::new(),
         };
         let mut plan = Self {
             translator,
@@ -260,17 +266,18 @@ impl Plan {
 fn outputs(request: &Request, sources: &[Source], single: bool, into_folder: bool) -> Result<Vec<Place>> {
     let exists = |place: &Place, message: String| Err(Error::Exists { path: place.shown().to_owned(), message });
     let output = &request.output;
-    if !single && output.is_within(&request.input) {
-        return exists(
-            output,
-            format!("is in the input folder {}: name a folder outside of it", request.input.shown()),
-        );
-    }
     if into_folder && output.look()?.is_some() {
         return exists(output, "is a file, and the input is a folder: name a folder".into());
     }
+    output.check_no_table(!into_folder)?;
     let place = |source: &Source| if into_folder { output.below(source.relative()) } else { Ok(output.clone()) };
     let outputs = sources.iter().map(place).collect::<Result<Vec<_>>>()?;
+    if !single && outputs.iter().any(|output| request.input.covers(output)) {
+        return exists(
+            output,
+            format!("is in the input folder {}: name a folder outside of it", request.input.folder().shown()),
+        );
+    }
     let inputs: HashSet<_> =
         sources.iter().map(|source| source.place()).chain([&request.translator]).map(Place::identity).collect();
     match outputs.iter().find(|output| inputs.contains(&output.identity())) {
