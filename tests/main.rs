@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod bad_input;
+mod columns;
 mod describe;
 mod fit;
 mod inputs;

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use babelake::column::{Embeddings, Translator, Width};
 use babelake::kernel::block::Scratch;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::properties::{WriterProperties, WriterVersion};
@@ -83,7 +83,8 @@ fn mutate(bytes: &[u8], draw: &mut Draw) -> Vec<u8> {
     bytes
 }
 
-/// The rows of a file as an ordinary reader finds them: page after page, or where the footer says that pages are.
+/// The embeddings of a file as an ordinary reader finds them (other columns are copied, whatever is in them): page after page,
+/// or where the footer says that pages are.
 fn read(path: &Path) -> Result<Vec<RecordBatch>, String> {
     read_by(path, PageIndexPolicy::Skip).or_else(|_| read_by(path, PageIndexPolicy::Optional))
 }
@@ -91,9 +92,10 @@ fn read(path: &Path) -> Result<Vec<RecordBatch>, String> {
 fn read_by(path: &Path, pages: PageIndexPolicy) -> Result<Vec<RecordBatch>, String> {
     let read = || -> Result<_, Box<dyn std::error::Error>> {
         let options = ArrowReaderOptions::new().with_offset_index_policy(pages);
-        let reader =
-            ParquetRecordBatchReaderBuilder::try_new_with_options(std::fs::File::open(path)?, options)?.build()?;
-        Ok(reader.collect::<Result<Vec<_>, _>>()?)
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(std::fs::File::open(path)?, options)?;
+        let vector = builder.schema().fields().iter().position(|field| Width::of(field.data_type()).is_some());
+        let mask = ProjectionMask::roots(builder.parquet_schema(), vector);
+        Ok(builder.with_projection(mask).build()?.collect::<Result<Vec<_>, _>>()?)
     };
     let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
     read.map_err(|_| "a panic".to_owned())?.map_err(|error| error.to_string())

@@ -187,8 +187,8 @@ fn a_translation_is_reported_when_it_works_when_it_fails_and_when_it_cannot_begi
         assert_eq!(report[field], value, "{field}");
     }
     assert_eq!((&report["files"]["planned"], &report["files"]["written"]), (&json!(2), &json!(2)));
-    assert_eq!(report["translator"]["digest"], translator.digest);
-    assert_eq!(report["translator"]["target_encoder"], "y");
+    assert_eq!(report["columns"][0]["translator"], translator.digest);
+    assert_eq!(report["columns"][0]["target_encoder"], "y");
     assert_eq!(report["settings"]["to"], "lake/out/");
     assert!(report["rows_per_second"].as_f64().unwrap() > 0.0);
     assert_eq!(sample(&samples(&world.text("m.prom")), "bytes", "read"), report["bytes"]["read"].as_f64().unwrap());
@@ -216,7 +216,7 @@ fn a_translation_is_reported_when_it_works_when_it_fails_and_when_it_cannot_begi
     world.run("translate in --to lake/out --translator none.parquet --report r.json --metrics m.prom").expect(1, &[]);
     let report = json_of(&world.text("r.json"));
     assert!(report["error"].as_str().unwrap().contains("none.parquet"), "{report}");
-    assert_eq!((&report["translator"], &report["last_words"]), (&Value::Null, &json!("nothing was written")));
+    assert_eq!((&report["columns"], &report["last_words"]), (&Value::Null, &json!("nothing was written")));
     assert_eq!(sample(&samples(&world.text("m.prom")), "exit_code", ""), 1.0);
 }
 
@@ -235,6 +235,11 @@ fn in_json_every_line_of_stderr_is_an_event() {
 
     let rows = table(0..10, 4, 3);
     world.write("in/b.parquet", &columns(vec![("embedding", Arc::new(poison(rows.column(1), 7)))]));
+    let null = "translate in --to nulls --translator t.parquet --log json --report r.json --on-bad null";
+    let told = events(&world.run(null).expect(0, &[]));
+    assert_eq!((&named(&told, "row")[0]["file"], &named(&told, "row")[0]["row"]), (&json!("in/b.parquet"), &json!(7)));
+    let report = json_of(&world.text("r.json"));
+    assert_eq!((&report["rows"]["bad"], &report["bad_rows"][0]["row"]), (&json!(1), &json!(7)));
     std::fs::remove_file(world.path("in/a.parquet")).unwrap();
     let run = world.run("translate in --to out --translator t.parquet --log json").expect(1, &[]);
     let told = events(&run);
@@ -478,7 +483,7 @@ fn the_docs_name_every_field_event_and_metric() {
         let parts = [
             &report,
             &report["statements"][0],
-            &report["translator"],
+            &report["columns"][0],
             &report["files"],
             &report["rows"],
             &report["bytes"],

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, FixedSizeListArray, Float32Array, Int64Array, RecordBatch,
+};
 use arrow::buffer::NullBuffer;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Float32Type};
-use babelake::column::Translator;
+use arrow::datatypes::{DataType, Field, Float16Type, Float32Type};
+use babelake::column::{Embeddings, Translator};
 use babelake::lake::{Place, stored::read_translator};
 use babelake::session::stores::{Access, Stores};
 use parquet::arrow::ArrowWriter;
@@ -245,6 +247,18 @@ pub fn table(keys: impl IntoIterator<Item = i64>, width: usize, seed: u64) -> Re
     let keys: Vec<i64> = keys.into_iter().collect();
     let values = keys.iter().flat_map(|&key| vector(key, width, seed)).collect();
     with_id(keys, vectors(values, width, None))
+}
+
+/// The rows of an embedding column of any form.
+pub fn rows(column: &dyn Array) -> Vec<Option<Vec<f32>>> {
+    let view = Embeddings::of(column).unwrap();
+    (0..view.len()).map(|row| view.row(row).map(<[f32]>::to_vec)).collect()
+}
+
+/// The rows as f16 holds them.
+pub fn halves(rows: &[Option<Vec<f32>>]) -> Vec<Option<Vec<f32>>> {
+    let half = |x: &f32| <Float16Type as ArrowPrimitiveType>::Native::from_f32(*x).to_f32();
+    rows.iter().map(|row| Some(row.as_ref()?.iter().map(half).collect())).collect()
 }
 
 pub fn with_id(keys: Vec<i64>, embedding: FixedSizeListArray) -> RecordBatch {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::print::print;
 use super::record::{Account, Counts, Ending, Log, Record, RecordOptions, Standing};
@@ -18,7 +18,9 @@ use super::signals::{INTERRUPTED, Signals, TERMINATED};
 use super::stores::StoreOptions;
 use super::{DONE, FAILED, GUARD, RETRY};
 use crate::Error;
-use crate::lake::translate::{BadRow, Event, OnBad, Orphans, Outcome, Plan, Progress, Request, Why};
+use crate::lake::translate::{
+    BadRow, Codec, Column, Event, Items, OnBad, Orphans, Outcome, Plan, Progress, Request, Settings, Why,
+};
 use crate::lake::{Inputs, Place};
 
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
@@ -55,11 +57,15 @@ pub struct Args {
     #[arg(long, value_name = "OUT")]
     to: String,
     /// The translator, as `babelake fit` stores it
-    #[arg(long, value_name = "FILE")]
-    translator: String,
-    /// Embedding column [default: embedding, embeddings, vector, emb, or the only list of floats]
-    #[arg(long)]
-    column: Option<String>,
+    #[arg(long, value_name = "FILE", required_unless_present = "columns")]
+    translator: Option<String>,
+    /// Embedding column [default: embedding, embeddings, vector, emb, or the only list of floats]; or, in place of --translator
+    /// and once for every column to translate, a column and its translator: --column title=t.parquet
+    #[arg(long = "column", value_name = "NAME[=FILE]")]
+    columns: Vec<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    written: Written,
     /// Replace outputs of another translator or another tool, too
     #[arg(long)]
     overwrite: bool,
@@ -108,6 +114,83 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// How the outputs are written.
+#[derive(Debug, Clone, clap::Args, Serialize)]
+struct Written {
+    /// What the numbers of the translated vectors are stored as [default: as in the input; f64 becomes f32]
+    #[arg(long, value_enum)]
+    items: Option<Numbers>,
+    /// How the translated vectors are compressed; other columns stay as they are
+    #[arg(long, value_enum, default_value_t = Compression::Keep)]
+    compression: Compression,
+    /// Keep the embedding column and put the translated vectors into a new column of this name after it
+    #[arg(long, value_name = "NAME")]
+    output_column: Option<String>,
+    /// Add a column of this name that says in every row what the vectors are: encoder:translator digest
+    #[arg(long, value_name = "NAME")]
+    origin_column: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Numbers {
+    F32,
+    F16,
+    /// f32, a row's bytes in a FixedSizeBinary
+    Binary,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Compression {
+    Keep,
+    Zstd,
+    None,
+}
+
+impl Written {
+    fn settings(&self) -> Settings {
+        Settings {
+            items: match self.items {
+                None => Items::Source,
+                Some(Numbers::F32) => Items::F32,
+                Some(Numbers::F16) => Items::F16,
+                Some(Numbers::Binary) => Items::Binary,
+            },
+            codec: match self.compression {
+                Compression::Keep => Codec::Keep,
+                Compression::Zstd => Codec::Zstd,
+                Compression::None => Codec::None,
+            },
+            output_column: self.output_column.clone(),
+            origin_column: self.origin_column.clone(),
+        }
+    }
+}
+
+/// The columns to translate: one and --translator, or each with its own.
+fn columns(args: &Args, place: &impl Fn(&str) -> crate::Result<Place>) -> crate::Result<Vec<Column>> {
+    match (&args.translator, args.columns.as_slice()) {
+        (Some(translator), []) => Ok(vec![Column { name: None, translator: place(translator)? }]),
+        (Some(translator), [name]) => Ok(vec![Column { name: Some(name.clone()), translator: place(translator)? }]),
+        (Some(_), _) => {
+            let message = "--translator is for one column: give every column its own, --column NAME=FILE --column ...";
+            Err(Error::Invalid(message.into()))
+        }
+        (None, columns) => columns
+            .iter()
+            .map(|column| match column.split_once('=') {
+                Some((name, file)) if !name.is_empty() => {
+                    Ok(Column { name: Some(name.to_owned()), translator: place(file)? })
+                }
+                _ => Err(Error::Invalid(format!(
+                    "--column {column} has no translator: give --translator FILE, or --column NAME=FILE"
+                ))),
+            })
+            .collect(),
+    }
+}
+
 /// Between two lines of progress where no bar is shown.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
@@ -142,24 +225,16 @@ struct Planned {
     orphaned: usize,
     rows: u64,
     bytes: u64,
-    translator: Used,
+    /// As the report tells them.
+    columns: Value,
     begin: Instant,
-}
-
-/// The translator, as the report tells it.
-#[derive(Serialize)]
-struct Used {
-    digest: String,
-    source_encoder: String,
-    target_encoder: String,
-    method: String,
 }
 
 /// What the report tells of the work, beyond what it tells of every command.
 #[derive(Serialize)]
 struct Work<'a> {
     settings: &'a Args,
-    translator: Option<&'a Used>,
+    columns: Option<&'a Value>,
     rows_planned: u64,
     bytes_planned: u64,
     rows_per_second: f64,
@@ -197,8 +272,8 @@ impl Job {
         let plan = Plan::new(&Request {
             input,
             output: place(&args.to)?,
-            translator: place(&args.translator)?,
-            column: args.column.clone(),
+            columns: columns(args, &place)?,
+            settings: args.written.settings(),
             overwrite: args.overwrite,
             allow_chain: args.allow_chain,
             orphans: if args.delete_orphans { Orphans::Delete { yes: args.yes } } else { Orphans::List },
@@ -374,7 +449,7 @@ impl Account for Job {
         let seconds = planned.map_or(0.0, |planned| planned.begin.elapsed().as_secs_f64());
         let work = Work {
             settings: &self.args,
-            translator: planned.map(|planned| &planned.translator),
+            columns: planned.map(|planned| &planned.columns),
             rows_planned: planned.map_or(0, |planned| planned.rows),
             bytes_planned: planned.map_or(0, |planned| planned.bytes),
             rows_per_second: if seconds > 0.0 { (tally.rows as f64 / seconds).round() } else { 0.0 },
@@ -383,13 +458,12 @@ impl Account for Job {
             bad_rows: outcome.map_or(&[], |outcome| &outcome.bad),
             orphaned: outcome.map_or(&[], |outcome| &outcome.orphans),
         };
-        let bad = work.bad_rows.len() as u64;
         let files = self.files();
         Standing {
             last_words: self.last_words(ending, &files),
             work: serde_json::to_value(work).unwrap_or_default(),
             files,
-            rows: Counts::from([("written", tally.rows), ("bad", bad)]),
+            rows: Counts::from([("written", tally.rows), ("bad", tally.bad_rows)]),
             bytes: Counts::from([("read", tally.read), ("written", tally.bytes)]),
             statements: Counts::new(),
         }
@@ -398,7 +472,6 @@ impl Account for Job {
 
 impl Planned {
     fn of(plan: &Plan) -> Self {
-        let translator = plan.translator();
         Self {
             total: plan.total(),
             current: plan.current(),
@@ -407,12 +480,7 @@ impl Planned {
             orphaned: plan.orphans().len(),
             rows: plan.rows(),
             bytes: plan.bytes(),
-            translator: Used {
-                digest: translator.digest.clone(),
-                source_encoder: translator.source_encoder.clone(),
-                target_encoder: translator.target_encoder.clone(),
-                method: translator.method.clone(),
-            },
+            columns: serde_json::to_value(plan.columns()).unwrap_or_default(),
             begin: Instant::now(),
         }
     }

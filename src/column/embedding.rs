@@ -139,6 +139,41 @@ enum Spans {
 impl Embeddings {
     /// A view of `array`. Rows that are not NULL must have no NULL items.
     pub fn of(array: &dyn Array) -> Result<Self, Flaw> {
+        let (view, null_items) = Self::any(array)?;
+        match (0..view.len).find(|&row| view.has_null_item(row, null_items.as_ref())) {
+            Some(row) => Err(Flaw::NullItem { row }),
+            None => Ok(view),
+        }
+    }
+
+    /// A view of `array` in which every row has `width` finite numbers or is NULL; and the rows that are NULL in it because
+    /// they are not like that, in order, each with its first flaw.
+    pub fn sift(array: &dyn Array, width: usize) -> Result<(Self, Vec<Flaw>), Flaw> {
+        let (mut view, null_items) = Self::any(array)?;
+        let flaw = |row: usize| match view.row(row) {
+            None => None,
+            Some(v) if v.len() != width => Some(Flaw::Width { row, found: v.len(), expected: width }),
+            Some(_) if view.has_null_item(row, null_items.as_ref()) => Some(Flaw::NullItem { row }),
+            Some(v) if !v.iter().all(|x| x.is_finite()) => Some(Flaw::NotFinite { row }),
+            Some(_) => None,
+        };
+        let flaws: Vec<Flaw> = (0..view.len).filter_map(flaw).collect();
+        if !flaws.is_empty() {
+            let mut valid: Vec<bool> = (0..view.len).map(|row| !view.is_null(row)).collect();
+            flaws.iter().filter_map(Flaw::row).for_each(|row| valid[row] = false);
+            view.nulls = Some(NullBuffer::from(valid));
+        }
+        Ok((view, flaws))
+    }
+
+    /// How many numbers the rows of `array` have that are not NULL, whatever numbers.
+    pub fn widths(array: &dyn Array) -> Result<Vec<usize>, Flaw> {
+        let (view, _) = Self::any(array)?;
+        Ok((0..view.len).filter_map(|row| view.row(row)).map(<[f32]>::len).collect())
+    }
+
+    /// A view of `array`, and which of its numbers are NULL, if any is.
+    fn any(array: &dyn Array) -> Result<(Self, Option<NullBuffer>), Flaw> {
         let wrong_type = || Flaw::Type(array.data_type().clone());
         Width::of(array.data_type()).ok_or_else(wrong_type)?;
         match array.data_type() {
@@ -151,17 +186,17 @@ impl Embeddings {
             DataType::LargeList(_) => Self::of_list(array.as_list::<i64>()),
             DataType::ListView(_) => Self::of_list_view(array.as_list_view::<i32>()),
             DataType::LargeListView(_) => Self::of_list_view(array.as_list_view::<i64>()),
-            DataType::FixedSizeBinary(_) => Ok(Self::of_bytes(array.as_fixed_size_binary())),
+            DataType::FixedSizeBinary(_) => Ok((Self::of_bytes(array.as_fixed_size_binary()), None)),
             _ => Err(wrong_type()),
         }
     }
 
-    fn of_list<O: OffsetSizeTrait>(list: &GenericListArray<O>) -> Result<Self, Flaw> {
+    fn of_list<O: OffsetSizeTrait>(list: &GenericListArray<O>) -> Result<(Self, Option<NullBuffer>), Flaw> {
         let spans = list.offsets().windows(2).map(|w| (w[0].as_usize(), w[1].as_usize() - w[0].as_usize())).collect();
         Self::new(list, list.values(), Spans::Each(spans))
     }
 
-    fn of_list_view<O: OffsetSizeTrait>(list: &GenericListViewArray<O>) -> Result<Self, Flaw> {
+    fn of_list_view<O: OffsetSizeTrait>(list: &GenericListViewArray<O>) -> Result<(Self, Option<NullBuffer>), Flaw> {
         let spans = list.offsets().iter().zip(list.sizes()).map(|(o, s)| (o.as_usize(), s.as_usize())).collect();
         Self::new(list, list.values(), Spans::Each(spans))
     }
@@ -176,7 +211,7 @@ impl Embeddings {
         Self { values, spans: Spans::Fixed(width), nulls: bytes.nulls().cloned(), len: bytes.len(), constant: false }
     }
 
-    fn new(list: &dyn Array, items: &ArrayRef, mut spans: Spans) -> Result<Self, Flaw> {
+    fn new(list: &dyn Array, items: &ArrayRef, mut spans: Spans) -> Result<(Self, Option<NullBuffer>), Flaw> {
         let floats = match items.as_primitive_opt::<Float32Type>() {
             Some(floats) => floats.clone(),
             None => {
@@ -196,15 +231,13 @@ impl Embeddings {
             len: list.len(),
             constant: false,
         };
-        if let Some(item_nulls) = floats.nulls().filter(|nulls| nulls.null_count() > 0) {
-            for row in (0..view.len).filter(|&row| !view.is_null(row)) {
-                let (start, length) = view.span(row);
-                if item_nulls.slice(start, length).null_count() > 0 {
-                    return Err(Flaw::NullItem { row });
-                }
-            }
-        }
-        Ok(view)
+        Ok((view, floats.nulls().filter(|nulls| nulls.null_count() > 0).cloned()))
+    }
+
+    fn has_null_item(&self, row: usize, null_items: Option<&NullBuffer>) -> bool {
+        let (Some(nulls), false) = (null_items, self.is_null(row)) else { return false };
+        let (start, length) = self.span(row);
+        nulls.slice(start, length).null_count() > 0
     }
 
     /// The single row of this view, standing for `len` rows.
@@ -376,6 +409,27 @@ mod tests {
         let masked = list(Some(NullBuffer::from(vec![true, false])));
         assert_eq!(Embeddings::of(&masked).unwrap().row(1), None);
         assert_eq!(Embeddings::of(&list(None).slice(0, 1)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn sifted_rows_are_whole_or_null() {
+        let rows = [
+            Some(vec![Some(1.0), Some(2.0)]),
+            Some(vec![Some(1.0)]),
+            None,
+            Some(vec![Some(1.0), None]),
+            Some(vec![Some(f32::NAN), Some(2.0)]),
+            Some(vec![Some(3.0), Some(4.0)]),
+        ];
+        let ragged = ListArray::from_iter_primitive::<Float32Type, _, _>(rows);
+        let (view, flaws) = Embeddings::sift(&ragged, 2).unwrap();
+        let want =
+            [Flaw::Width { row: 1, found: 1, expected: 2 }, Flaw::NullItem { row: 3 }, Flaw::NotFinite { row: 4 }];
+        assert_eq!(flaws, want);
+        let whole: Vec<bool> = (0..6).map(|row| view.row(row).is_some()).collect();
+        assert_eq!(whole, [true, false, false, false, false, true]);
+        let (view, flaws) = Embeddings::sift(&ragged.slice(5, 1), 2).unwrap();
+        assert!(flaws.is_empty() && view.nulls().is_none_or(|nulls| nulls.null_count() == 0));
     }
 
     #[test]

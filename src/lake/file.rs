@@ -11,7 +11,9 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, PageIndexPolicy, ParquetColumnIndex, ParquetMetaData, ParquetMetaDataReader,
+};
 use parquet::file::reader::ChunkReader;
 
 use super::Source;
@@ -27,6 +29,16 @@ const USUAL_NAMES: [&str; 4] = ["embedding", "embeddings", "vector", "emb"];
 const BATCH_BYTES: usize = 4 << 20;
 /// Rows of a batch at most.
 const BATCH_ROWS: usize = 8192;
+
+/// Rows of so many bytes that make a batch of a few MB: whole blocks of the kernel.
+pub fn batch_rows(row_bytes: usize) -> usize {
+    rows_in(BATCH_BYTES, row_bytes).min(BATCH_ROWS)
+}
+
+/// As many rows of `row_bytes` as there are whole blocks of the kernel in `bytes`; one block at least.
+pub fn rows_in(bytes: usize, row_bytes: usize) -> usize {
+    (bytes / row_bytes.max(1) / BLOCK_ROWS).max(1) * BLOCK_ROWS
+}
 
 /// A Parquet file whose footer has been read.
 #[derive(Debug, Clone)]
@@ -49,7 +61,10 @@ pub struct VectorColumn {
 impl File {
     /// Reads the footer, and with it where pages begin, as far as the file says.
     pub fn open(source: Source) -> Result<Self> {
-        let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
+        // A copied column chunk takes its encoding statistics along.
+        let options = ArrowReaderOptions::new()
+            .with_offset_index_policy(PageIndexPolicy::Optional)
+            .with_encoding_stats_as_mask(false);
         let windows = Windows::footer(&source);
         let loaded = match windows.refusal() {
             None => caught(|| ArrowReaderMetadata::load(&windows, options))
@@ -71,11 +86,16 @@ impl File {
                 && chunk.dictionary_page_offset().is_none_or(|offset| offset >= 0)
                 && chunk.compressed_size() >= 0
         };
-        if groups.iter().all(|group| group.num_rows() >= 0) && chunks.into_iter().all(sane) {
-            Ok(file)
-        } else {
-            Err(Error::file(file.shown(), "is damaged: its footer has a negative size or offset"))
+        if !groups.iter().all(|group| group.num_rows() >= 0) || !chunks.clone().all(sane) {
+            return Err(Error::file(file.shown(), "is damaged: its footer has a negative size or offset"));
         }
+        if let Some(other) = chunks.filter_map(|chunk| chunk.file_path()).find(|path| !path.is_empty()) {
+            return Err(Error::file(
+                file.shown(),
+                format!("only names files that hold its columns ({other}): name those"),
+            ));
+        }
+        Ok(file)
     }
 
     /// Where the file is.
@@ -96,6 +116,22 @@ impl File {
     /// The footer.
     pub fn metadata(&self) -> &Arc<ParquetMetaData> {
         self.metadata.metadata()
+    }
+
+    /// What values the pages of every column chunk have, where the file says it and where its pages are; read now.
+    pub fn column_index(&self) -> Result<Option<ParquetColumnIndex>> {
+        if self.metadata().offset_index().is_none() {
+            return Ok(None);
+        }
+        let windows = Windows::new(&self.source, Vec::new(), 1);
+        let mut reader = ParquetMetaDataReader::new_with_metadata(self.metadata().as_ref().clone())
+            .with_column_index_policy(PageIndexPolicy::Optional);
+        let read = reader.read_page_indexes(&windows).and_then(|()| reader.finish());
+        match windows.refusal() {
+            Some(refusal) => Err(refusal),
+            // It only spares reading: a damaged one is none.
+            None => Ok(read.ok().and_then(|metadata| metadata.into_builder().take_column_index())),
+        }
     }
 
     /// How many rows the footer says there are.
@@ -175,16 +211,31 @@ impl File {
         Ok(None)
     }
 
-    /// Rows that make a batch of a few MB of some columns, of which `vector` is a column of `width` numbers: whole blocks of
-    /// the kernel, 8,192 rows at most. Of columns whose rows have no fixed size (texts, say) nothing is known beforehand: the
-    /// size in the file is the dictionary's where there is one. They are read by the smallest batch.
+    /// What to object to where vectors of `width` numbers are expected: how many the first row has, where none of the first
+    /// rows is as expected. One that is not is for those to say who read the rows.
+    pub fn other_width(&self, column: &VectorColumn, width: usize) -> Result<Option<usize>> {
+        if let Some(fixed) = column.width.fixed() {
+            return Ok(Some(fixed).filter(|fixed| *fixed != width));
+        }
+        for batch in self.read(&[column.index], 64, None)? {
+            let widths = Embeddings::widths(batch?.column(0)).map_err(|flaw| self.flaw(column, 0, &flaw))?;
+            if let Some(first) = widths.first() {
+                return Ok(Some(*first).filter(|_| !widths.contains(&width)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Rows that make a batch of a few MB of some columns, of which `vector` is a column of `width` numbers; see
+    /// [`batch_rows`]. Of columns whose rows have no fixed size (texts, say) nothing is known beforehand: the size in the file
+    /// is the dictionary's where there is one. They are read by the smallest batch.
     pub fn batch_rows(&self, columns: &[usize], vector: Option<(&VectorColumn, usize)>) -> usize {
         let bytes = columns.iter().map(|&index| match vector {
             Some((vector, width)) if vector.index == index => Some(width * size_of::<f32>()),
             _ => row_bytes(self.schema().field(index).data_type()),
         });
         match bytes.sum::<Option<usize>>() {
-            Some(bytes) => (BATCH_BYTES / bytes.max(1) / BLOCK_ROWS * BLOCK_ROWS).clamp(BLOCK_ROWS, BATCH_ROWS),
+            Some(bytes) => batch_rows(bytes),
             None => BLOCK_ROWS,
         }
     }

@@ -5,16 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use parquet::file::writer::SerializedFileWriter;
-
 use super::plan::Task;
-use super::rewrite::{Encoded, Reading, Rewrite};
+use super::rewrite::{Encoded, Failure, Reading, Rewrite, Writer};
 use super::{BadRow, Event, OnBad, Plan, Progress, Why};
 use crate::kernel::block::Scratch;
 use crate::lake::file::{File, caught};
 use crate::lake::folder::Equal;
 use crate::lake::lineage::{Lineage, Origin, hint};
-use crate::lake::output::Output;
 use crate::{Error, Result};
 
 /// Chunks that a thread may hold, in work or waiting for their turn to be written.
@@ -64,14 +61,6 @@ enum Step {
     Leave,
 }
 
-/// What went wrong.
-enum Failure {
-    /// With one input: the others can be done.
-    Input(Error),
-    /// With the job.
-    Job(Error),
-}
-
 /// A file in work.
 struct Flight {
     task: usize,
@@ -91,7 +80,7 @@ enum Digest {
 }
 
 struct Writing {
-    file: SerializedFileWriter<Output>,
+    file: Writer,
     /// The chunk whose turn it is.
     next: usize,
     /// Encoded chunks that wait for their turn.
@@ -99,6 +88,7 @@ struct Writing {
     /// How many chunks there are, once the last one was read.
     last: Option<usize>,
     rows: u64,
+    bad_rows: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -237,15 +227,21 @@ impl<'a> Board<'a> {
             _ => Digest::Wanted,
         };
         let file = File::open(task.source.clone()).map_err(Failure::Input)?;
-        let (rewrite, file) = Rewrite::new(file, &self.plan.translator, self.plan.column.as_deref(), &task.output)
-            .map_err(Failure::Input)?;
+        let (rewrite, file) = Rewrite::new(file, &self.plan.recipe, &task.output).map_err(Failure::Input)?;
         let flight = Flight {
             task: number,
             digest: Mutex::new(digest),
-            reading: Mutex::new(Some(Box::new(rewrite.read().map_err(Failure::Input)?))),
+            reading: Mutex::new(Some(Box::new(rewrite.read()))),
             rewrite,
             ahead: AtomicUsize::new(0),
-            writing: Mutex::new(Some(Writing { file, next: 0, waiting: BTreeMap::new(), last: None, rows: 0 })),
+            writing: Mutex::new(Some(Writing {
+                file,
+                next: 0,
+                waiting: BTreeMap::new(),
+                last: None,
+                rows: 0,
+                bad_rows: 0,
+            })),
         };
         lock(&self.state).flights.push(Arc::new(flight));
         Ok(())
@@ -284,11 +280,38 @@ impl<'a> Board<'a> {
             }
             None => (chunks, None),
         };
-        self.write(flight, number, encoded, last.then_some(chunks)).map_err(Failure::Job)
+        self.note_bad(flight, encoded.as_ref());
+        self.write(flight, number, encoded, last.then_some(chunks))
+    }
+
+    /// Lists and counts the rows of a chunk that are NULL now.
+    fn note_bad(&self, flight: &Flight, encoded: Option<&Encoded>) {
+        let bad = encoded.map(Encoded::bad).unwrap_or_default();
+        if bad.is_empty() {
+            return;
+        }
+        let file = self.plan.tasks.get(flight.task).map_or("", |task| task.source.shown());
+        let bad = bad.iter().map(|bad| BadRow {
+            file: file.to_owned(),
+            row_group: bad.group,
+            row: bad.row,
+            reason: bad.flaw.to_string(),
+        });
+        let mut state = lock(&self.state);
+        let count = state.done.bad.len();
+        state.done.bad.extend(bad);
+        let count = (state.done.bad.len() - count) as u64;
+        self.count_bad(&mut state, count);
     }
 
     /// Writes a chunk when its turn has come, and those that waited for it; completes the file after the last.
-    fn write(&self, flight: &Flight, number: usize, encoded: Option<Encoded>, last: Option<usize>) -> Result<()> {
+    fn write(
+        &self,
+        flight: &Flight,
+        number: usize,
+        encoded: Option<Encoded>,
+        last: Option<usize>,
+    ) -> Result<(), Failure> {
         let mut guard = lock(&flight.writing);
         let Some(writing) = guard.as_mut() else { return Ok(()) };
         match encoded {
@@ -297,13 +320,16 @@ impl<'a> Board<'a> {
         }
         writing.last = writing.last.or(last);
         while let Some(encoded) = writing.waiting.remove(&writing.next) {
-            let rows = encoded.append_to(&mut writing.file)?;
+            let bad_rows = encoded.bad().len() as u64;
+            let appended = writing.file.append(&flight.rewrite, encoded, &|| self.progress.stopped())?;
+            let Some(rows) = appended else { return Ok(()) };
             writing.next += 1;
+            writing.bad_rows += bad_rows;
             writing.rows += rows;
             flight.ahead.fetch_sub(1, Ordering::Relaxed);
             self.progress.rows.fetch_add(rows, Ordering::Relaxed);
         }
-        self.complete(flight, &mut guard)
+        self.complete(flight, &mut guard).map_err(Failure::Job)
     }
 
     /// Completes an output whose chunks are all written and whose input's digest is known.
@@ -316,16 +342,15 @@ impl<'a> Board<'a> {
         let (true, false, Some(task)) = (written, self.progress.stopped(), self.plan.tasks.get(flight.task)) else {
             return Ok(());
         };
-        let Some(mut writing) = guard.take() else { return Ok(()) };
+        let Some(writing) = guard.take() else { return Ok(()) };
         let source = origin(task, digest);
         let mut work = self.plan.work.clone();
-        for column in &mut work.columns {
-            flight.rewrite.column_name().clone_into(&mut column.column);
+        for (column, name) in work.columns.iter_mut().zip(flight.rewrite.columns()) {
+            name.clone_into(&mut column.column);
         }
-        let lineage = Lineage::new(source.clone(), work, writing.rows, 0, task.chain.clone());
-        writing.file.append_key_value_metadata(lineage.to_entry());
-        let written = writing.file.into_inner()?.complete()?;
-        let (rows, bytes) = (writing.rows, written.bytes);
+        let lineage = Lineage::new(source.clone(), work, writing.rows, writing.bad_rows, task.chain.clone());
+        let written = writing.file.complete(lineage.to_entry())?;
+        let (rows, bad_rows, bytes) = (writing.rows, writing.bad_rows, written.bytes);
         let equal = Equal { source, rows, bytes, hint: written.hint };
         let mut state = lock(&self.state);
         state.flights.retain(|other| other.task != flight.task);
@@ -334,6 +359,7 @@ impl<'a> Board<'a> {
         self.progress.done(|tally| {
             tally.written += 1;
             tally.rows += rows;
+            tally.bad_rows += bad_rows;
             tally.bytes += bytes;
             tally.read += task.source.size();
         });

@@ -20,6 +20,7 @@ use super::{Inputs, Place, staged};
 use crate::Error;
 use job::{Board, Done};
 pub use plan::{Plan, Why};
+pub use rewrite::{Codec, Items, Settings};
 
 mod job;
 mod plan;
@@ -32,10 +33,10 @@ pub struct Request {
     pub input: Inputs,
     /// A file for a file, a folder for a folder.
     pub output: Place,
-    /// The file of the translator.
-    pub translator: Place,
-    /// The embedding column; found where absent.
-    pub column: Option<String>,
+    /// The columns to translate; at least one.
+    pub columns: Vec<Column>,
+    /// How the outputs are written.
+    pub settings: Settings,
     /// Whether outputs that are not of this job are replaced.
     pub overwrite: bool,
     /// Whether inputs may be translations themselves.
@@ -48,6 +49,15 @@ pub struct Request {
     pub max_bad: Option<f64>,
     /// Threads; as many as there are cores where absent.
     pub threads: Option<NonZero<usize>>,
+}
+
+/// A column to translate.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name; found where absent.
+    pub name: Option<String>,
+    /// The file of its translator.
+    pub translator: Place,
 }
 
 /// What to do with outputs whose source is gone.
@@ -76,10 +86,16 @@ pub enum OnBad {
 impl Request {
     /// What of this request the bytes of the outputs depend on, beyond translator and column.
     fn output_settings(&self) -> Value {
-        match self.on_bad {
-            OnBad::Null => json!({"on_bad": "null"}),
-            OnBad::Error | OnBad::SkipFile => json!({}),
+        let mut settings = self.settings.to_json();
+        if self.on_bad == OnBad::Null {
+            settings["on_bad"] = json!("null");
         }
+        settings
+    }
+
+    /// The files of the translators.
+    fn translators(&self) -> impl Iterator<Item = &Place> {
+        self.columns.iter().map(|column| &column.translator)
     }
 }
 
@@ -104,6 +120,8 @@ pub struct Tally {
     pub written: usize,
     /// Their rows.
     pub rows: u64,
+    /// Those among them that are NULL because they could not be translated.
+    pub bad_rows: u64,
     /// Their bytes.
     pub bytes: u64,
     /// The bytes of their inputs.
@@ -213,7 +231,9 @@ impl Plan {
     pub fn run(self, progress: &Progress) -> Outcome {
         let begun = self.folder.as_ref().map_or(Ok(()), |folder| {
             folder.claim(&self.work, self.overwrite)?;
-            if self.tasks.is_empty() && self.orphans.is_empty() { Ok(()) } else { folder.started() }
+            // A job over some of the files says nothing of the folder as a whole, neither before nor after.
+            let changes = self.whole && !(self.tasks.is_empty() && self.orphans.is_empty());
+            if changes { folder.started() } else { Ok(()) }
         });
         let folder_of = |task: &plan::Task| Some(task.output.local()?.parent()?.to_owned());
         let folders: BTreeSet<_> = self.tasks.iter().filter_map(folder_of).collect();
@@ -252,15 +272,18 @@ impl Plan {
         let Some(folder) = &self.folder else { return outcome };
         let mut equal = self.current;
         equal.extend(done.written.into_iter().chain(done.same).map(|(task, equal)| (path_of(task).to_owned(), equal)));
-        let whole = outcome.error.is_none() && outcome.failed.is_empty() && !progress.stopped();
+        if !self.whole {
+            equal.extend(folder.others(&self.work, &equal));
+        }
+        let ended = outcome.error.is_none() && outcome.failed.is_empty() && !progress.stopped();
         let finished = (|| {
-            if whole && self.delete_orphans {
+            if ended && self.delete_orphans {
                 while let Some(path) = outcome.orphans.pop() {
                     folder.delete(&path)?;
                     outcome.removed += 1;
                 }
             }
-            folder.finished(&self.work, equal, whole && outcome.orphans.is_empty())
+            folder.finished(&self.work, equal, ended && self.whole && outcome.orphans.is_empty())
         })();
         outcome.error = outcome.error.or(finished.err());
         outcome

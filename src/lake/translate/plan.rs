@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use object_store::ObjectMeta;
 
-use super::rewrite::Rewrite;
+use super::rewrite::{Recipe, Rewrite, Step};
 use super::{OnBad, Orphans, Request};
 use crate::column::Translator;
 use crate::column::describe::encoder_name;
@@ -27,8 +27,7 @@ const NAMED: usize = 5;
 /// A job whose inputs and outputs have been checked; nothing is written yet.
 #[derive(Debug)]
 pub struct Plan {
-    pub(super) translator: Translator,
-    pub(super) column: Option<String>,
+    pub(super) recipe: Recipe,
     pub(super) threads: usize,
     pub(super) overwrite: bool,
     pub(super) on_bad: OnBad,
@@ -43,6 +42,8 @@ pub struct Plan {
     /// Outputs whose source is gone, by their path in the folder.
     pub(super) orphans: Vec<String>,
     pub(super) delete_orphans: bool,
+    /// Whether the job is over all of the input.
+    pub(super) whole: bool,
     /// The output's folder; `None` where a file is translated to a file.
     pub(super) folder: Option<Folder>,
 }
@@ -85,12 +86,9 @@ impl Plan {
     /// Checks everything that can be checked before a row is translated: that there is input, that every file has the
     /// column with vectors of the translator's width and is no translation itself, and that no output is in the way.
     pub fn new(request: &Request) -> Result<Self> {
-        let translator = read_translator(&request.translator)?;
-        let column = request.column.clone();
-        let work = Work {
-            columns: vec![Translation::new(&translator, column.as_deref().unwrap_or_default())],
-            output: request.output_settings(),
-        };
+        let recipe = recipe(request)?;
+        let of_step = |step: &Step| Translation::new(&step.translator, step.column.as_deref().unwrap_or_default());
+        let work = Work { columns: recipe.steps.iter().map(of_step).collect(), output: request.output_settings() };
         let threads = request.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
         let Selection { files: sources, single, whole } = request.input.select()?;
         if !whole && matches!(request.orphans, Orphans::Delete { .. }) {
@@ -128,8 +126,7 @@ impl Plan {
             _ => Vec::new(),
         };
         let mut plan = Self {
-            translator,
-            column,
+            recipe,
             threads,
             overwrite: request.overwrite,
             on_bad: request.on_bad,
@@ -139,6 +136,7 @@ impl Plan {
             current: BTreeMap::new(),
             skipped: Vec::new(),
             orphans,
+            whole,
             delete_orphans: matches!(request.orphans, Orphans::Delete { .. }),
             folder,
         };
@@ -163,9 +161,8 @@ impl Plan {
 
     /// Opens every input that is in work and checks it.
     fn check_inputs(&mut self, request: &Request, todo: Vec<(Source, Place, Why)>) -> Result<()> {
-        let checked = parallel(self.threads, &todo, |_, (source, _, _)| {
-            check_input(self.column.as_deref(), &self.translator, request.allow_chain, source)
-        });
+        let checked =
+            parallel(self.threads, &todo, |_, (source, _, _)| check_input(&self.recipe, request.allow_chain, source));
         for ((source, output, why), checked) in todo.into_iter().zip(checked) {
             match checked {
                 Ok((rows, chain)) => self.tasks.push(Task { source, output, why, rows, chain }),
@@ -209,16 +206,16 @@ impl Plan {
         let Some(task) = self.tasks.first() else { return Ok(0.0) };
         let begin = Instant::now();
         let file = File::open(task.source.clone())?;
-        let (rewrite, _) = Rewrite::new(file, &self.translator, self.column.as_deref(), &task.output)?;
-        let Some(chunk) = rewrite.next(&mut rewrite.read()?, &|| false)?.0 else { return Ok(0.0) };
+        let (rewrite, _) = Rewrite::new(file, &self.recipe, &task.output)?;
+        let Some(chunk) = rewrite.next(&mut rewrite.read(), &|| false)?.0 else { return Ok(0.0) };
         let encoded = rewrite.encode(chunk, &mut Scratch::default(), &|| false)?;
         let rows = encoded.map_or(1, |encoded| encoded.rows()).max(1) as f64;
         Ok(begin.elapsed().as_secs_f64() / rows * self.rows() as f64 / self.threads as f64)
     }
 
-    /// The translator.
-    pub fn translator(&self) -> &Translator {
-        &self.translator
+    /// The columns to translate and with what; one that every file finds for itself has no name.
+    pub fn columns(&self) -> &[Translation] {
+        &self.work.columns
     }
 
     /// Files that are in work.
@@ -279,7 +276,7 @@ fn outputs(request: &Request, sources: &[Source], single: bool, into_folder: boo
         );
     }
     let inputs: HashSet<_> =
-        sources.iter().map(|source| source.place()).chain([&request.translator]).map(Place::identity).collect();
+        sources.iter().map(Source::place).chain(request.translators()).map(Place::identity).collect();
     match outputs.iter().find(|output| inputs.contains(&output.identity())) {
         Some(output) => {
             exists(output, "is an input of this job: an input is never overwritten, name another output".into())
@@ -405,12 +402,7 @@ fn orphans(folder: &Folder, work: &Work, sources: &[Source], threads: usize) -> 
 }
 
 /// The rows of an input, and what had been done to it before.
-fn check_input(
-    column: Option<&str>,
-    translator: &Translator,
-    allow_chain: bool,
-    source: &Source,
-) -> Result<(u64, Vec<Translation>)> {
+fn check_input(recipe: &Recipe, allow_chain: bool, source: &Source) -> Result<(u64, Vec<Translation>)> {
     let file = File::open(source.clone())?;
     let chain = match Lineage::of(file.metadata().file_metadata().key_value_metadata()) {
         None => Vec::new(),
@@ -426,13 +418,25 @@ fn check_input(
             ));
         }
     };
-    let column = file.vector_column(column)?;
-    match file.width(&column)? {
-        Some(width) if width != translator.source_width => {
-            Err(Error::file(file.shown(), other_width(translator, &column, width)))
+    for (column, Step { translator, .. }) in recipe.columns(&file)?.iter().zip(&recipe.steps) {
+        if let Some(width) = file.other_width(column, translator.source_width)? {
+            return Err(Error::file(file.shown(), other_width(translator, column, width)));
         }
-        _ => Ok((file.rows(), chain)),
     }
+    Ok((file.rows(), chain))
+}
+
+/// What is done to every file: the translators are read.
+fn recipe(request: &Request) -> Result<Recipe> {
+    let steps = request.columns.iter().map(|column| {
+        let translator = read_translator(&column.translator)?;
+        Ok(Step { column: column.name.clone(), translator })
+    });
+    let steps = steps.collect::<Result<Vec<_>>>()?;
+    if request.settings.output_column.is_some() && steps.len() > 1 {
+        return Err(Error::Invalid("--output-column is the name of one column: translate one at a time".into()));
+    }
+    Ok(Recipe { steps, settings: request.settings.clone(), null_bad: request.on_bad == OnBad::Null })
 }
 
 /// What to say where a file's vectors are not the translator's source vectors.

@@ -1,0 +1,488 @@
+//! One file of a job: what its output looks like, and how the output's columns come from the input's.
+//!
+//! The footer says beforehand what the parts of an output are. A row group whose vectors fit one part is a row group of the
+//! output: its other columns are copied as they are, undecoded. A larger one becomes several row groups, and its other
+//! columns are copied value by value, never through Arrow's types. Vectors are translated and encoded in memory, a part at
+//! a time; everything else goes straight to the output when the part's turn has come.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::Schema;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::writer::SerializedFileWriter;
+use serde_json::Value;
+
+use crate::column::{Flaw, Translator};
+use crate::kernel::block::Scratch;
+use crate::lake::Place;
+use crate::lake::file::{Batches, File, VectorColumn, batch_rows, rows_in};
+use crate::lake::output::{Output, Written};
+use crate::{Error, Result};
+use copy::{Chunks, PageIndex, Records, Stop};
+use schema::{Layout, Leaf};
+use vectors::Vector;
+
+mod copy;
+mod notes;
+mod schema;
+mod vectors;
+
+/// Vectors of a part in bytes at most, counted on the wider side.
+const PART_BYTES: usize = 32 << 20;
+
+/// Row groups of a file at most: Parquet counts them in 16 bits.
+const MOST_PARTS: usize = i16::MAX as usize;
+
+/// Values of the origin column that are written at a time.
+const ORIGINS: u64 = 1024;
+
+/// What is done to every file of a job.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The columns to translate; at least one.
+    pub steps: Vec<Step>,
+    /// How the outputs are written.
+    pub settings: Settings,
+    /// Whether a bad row becomes NULL; otherwise the first is an error.
+    pub null_bad: bool,
+}
+
+/// A column to translate.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its name; found where absent.
+    pub column: Option<String>,
+    /// What it is translated with.
+    pub translator: Translator,
+}
+
+/// How outputs are written, where they are not as the inputs are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What the numbers of translated vectors are stored as.
+    pub items: Items,
+    /// How they are compressed.
+    pub codec: Codec,
+    /// The name of a new column for the translated vectors, after the source column, which is kept; they take its place
+    /// where absent.
+    pub output_column: Option<String>,
+    /// The name of a new column that says in every row what its vectors were translated with.
+    pub origin_column: Option<String>,
+}
+
+impl Settings {
+    /// Those that are not the default, for the lineage.
+    pub fn to_json(&self) -> Value {
+        let items = match self.items {
+            Items::Source => None,
+            Items::F32 => Some("f32"),
+            Items::F16 => Some("f16"),
+            Items::Binary => Some("binary"),
+        };
+        let compression = match self.codec {
+            Codec::Keep => None,
+            Codec::Zstd => Some("zstd"),
+            Codec::None => Some("none"),
+        };
+        let settings = [
+            ("items", items),
+            ("compression", compression),
+            ("output_column", self.output_column.as_deref()),
+            ("origin_column", self.origin_column.as_deref()),
+        ];
+        settings.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+/// What the numbers of translated vectors are stored as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Items {
+    /// As in the source: `f16` or `f32` in lists, or little-endian `f32` in `FixedSizeBinary`. `f64` becomes `f32`.
+    #[default]
+    Source,
+    /// Lists of `f32`.
+    F32,
+    /// Lists of `f16`.
+    F16,
+    /// Little-endian `f32` in `FixedSizeBinary`.
+    Binary,
+}
+
+/// How translated vectors are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Codec {
+    /// As in the input.
+    #[default]
+    Keep,
+    /// By zstd.
+    Zstd,
+    /// Not at all.
+    None,
+}
+
+/// A row whose embedding cannot be used and is NULL in the output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BadRow {
+    /// Which of the input's columns.
+    pub column: usize,
+    /// The row group of the input.
+    pub group: usize,
+    /// The row in the file, from 0.
+    pub row: u64,
+    /// What is wrong with it.
+    pub flaw: Flaw,
+}
+
+/// What went wrong.
+#[derive(Debug)]
+pub enum Failure {
+    /// With one input: the others can be done.
+    Input(Error),
+    /// With the job.
+    Job(Error),
+}
+
+impl Failure {
+    /// The output could not be written.
+    fn output(error: ParquetError) -> Self {
+        Self::Job(error.into())
+    }
+}
+
+impl Recipe {
+    /// The columns of a file that are translated, one a step. An error where one is missing or named twice, or where a new
+    /// column's name is taken.
+    pub fn columns(&self, file: &File) -> Result<Vec<VectorColumn>> {
+        let found = self.steps.iter().map(|step| file.vector_column(step.column.as_deref()));
+        let columns = found.collect::<Result<Vec<_>>>()?;
+        let mut seen = HashSet::new();
+        if let Some(twice) = columns.iter().find(|column| !seen.insert(column.index)) {
+            return Err(Error::Invalid(format!(
+                "column `{}` is named twice: a column has one translation",
+                twice.name
+            )));
+        }
+        let Settings { output_column, origin_column, .. } = &self.settings;
+        let new = [("--output-column", output_column), ("--origin-column", origin_column)];
+        let mut taken: HashSet<&str> = file.schema().fields().iter().map(|field| field.name().as_str()).collect();
+        for (option, name) in new.into_iter().filter_map(|(option, name)| Some((option, name.as_deref()?))) {
+            if !taken.insert(name) {
+                return Err(Error::file(
+                    file.shown(),
+                    format!("there is a column `{name}`: give {option} another name"),
+                ));
+            }
+        }
+        Ok(columns)
+    }
+
+    /// What the origin column says.
+    fn origin(&self) -> String {
+        let step = |step: &Step| {
+            let translator = &step.translator;
+            format!("{}:{}", translator.target_encoder, translator.digest.get(..16).unwrap_or_default())
+        };
+        self.steps.iter().map(step).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Rows that become one row group.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// The row group of the input.
+    group: usize,
+    /// Its rows; all of the row group, or the next ones of it.
+    rows: u64,
+    /// The first of them in the file.
+    first: u64,
+    /// Whether it is all of the row group.
+    whole: bool,
+}
+
+/// A file in work.
+pub struct Rewrite {
+    file: File,
+    vectors: Vec<Vector>,
+    layout: Layout,
+    /// The leaves of the input that are copied.
+    copied: Vec<usize>,
+    page_index: PageIndex,
+    origin: ByteArray,
+    factory: ArrowRowGroupWriterFactory,
+    parts: Vec<Part>,
+    batch_rows: usize,
+}
+
+/// How far a file is read.
+pub struct Reading {
+    chunks: usize,
+    /// The row group that is split now, and its vectors.
+    split: Option<(usize, Vec<Batches>)>,
+}
+
+/// A part as it was read.
+pub struct Chunk {
+    number: usize,
+    /// The batches of every vector; a whole row group is read by who encodes it.
+    batches: Option<Vec<Vec<RecordBatch>>>,
+}
+
+/// A part as it goes to the file.
+pub struct Encoded {
+    part: Part,
+    vectors: Vec<ArrowColumnChunk>,
+    chunks: Option<Chunks>,
+    bad: Vec<BadRow>,
+}
+
+impl Reading {
+    /// Chunks read so far.
+    pub fn chunks(&self) -> usize {
+        self.chunks
+    }
+}
+
+impl Chunk {
+    /// Its place in the file, from 0.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+}
+
+impl Encoded {
+    /// Its rows.
+    pub fn rows(&self) -> u64 {
+        self.part.rows
+    }
+
+    /// Those whose embedding could not be used and is NULL, in order, column by column.
+    pub fn bad(&self) -> &[BadRow] {
+        &self.bad
+    }
+}
+
+impl Rewrite {
+    /// Begins the output of an input.
+    pub fn new(file: File, recipe: &Recipe, output: &Place) -> Result<(Self, Writer)> {
+        let columns = recipe.columns(&file)?;
+        let rows: i64 = file.metadata().row_groups().iter().map(|group| group.num_rows()).sum();
+        if u64::try_from(rows) != Ok(file.rows()) {
+            let message = format!("has {rows} rows, and its footer says {}: it is damaged", file.rows());
+            return Err(Error::file(file.shown(), message));
+        }
+        let steps = recipe.steps.iter().zip(columns);
+        let vectors: Vec<Vector> = steps.map(|(step, column)| Vector::new(&file, recipe, step, column)).collect();
+        let (parts, batch_rows) = parts(&file, &vectors);
+        if parts.len() > MOST_PARTS {
+            let message = format!(
+                "has {} row groups, and {MOST_PARTS} can be written: write it again with larger ones",
+                parts.len()
+            );
+            return Err(Error::file(file.shown(), message));
+        }
+
+        let beside = recipe.settings.output_column.is_some();
+        let input = file.metadata().file_metadata().schema_descr();
+        let replaced =
+            |leaf: usize| vectors.iter().any(|vector| vector.column.index == input.get_column_root_idx(leaf));
+        let copied: Vec<usize> = (0..input.num_columns()).filter(|&leaf| beside || !replaced(leaf)).collect();
+        let carried = !copied.is_empty() && parts.iter().any(|part| part.whole);
+        // A file has all of its pages indexed or none.
+        let page_index = match (carried, file.metadata().offset_index()) {
+            (false, _) => PageIndex::Carried(None),
+            (true, None) => PageIndex::Absent,
+            (true, Some(_)) => PageIndex::Carried(file.column_index()?),
+        };
+
+        let indexed = matches!(page_index, PageIndex::Carried(_));
+        let layout = Layout::new(&file, recipe, &vectors, indexed)?;
+        let of_vectors = SerializedFileWriter::new(Vec::new(), layout.vectors()?, Arc::clone(&layout.properties))?;
+        let fields: Vec<_> = vectors.iter().map(|vector| Arc::clone(&vector.field)).collect();
+        let factory = ArrowRowGroupWriterFactory::new(&of_vectors, Arc::new(Schema::new(fields)));
+        let root = layout.schema.root_schema_ptr();
+        let writer = SerializedFileWriter::new(Output::new(output), root, Arc::clone(&layout.properties))?;
+        let origin = ByteArray::from(recipe.origin().into_bytes());
+        let rewrite = Self { file, vectors, layout, copied, page_index, origin, factory, parts, batch_rows };
+        Ok((rewrite, Writer { file: writer, records: None }))
+    }
+
+    /// The columns that are translated, one a step.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.vectors.iter().map(|vector| vector.column.name.as_str())
+    }
+
+    /// Reads the file from its beginning.
+    pub fn read(&self) -> Reading {
+        Reading { chunks: 0, split: None }
+    }
+
+    /// The next chunk, `None` where no row is left; and whether it was the last.
+    pub fn next(&self, reading: &mut Reading, stop: Stop<'_>) -> Result<(Option<Chunk>, bool)> {
+        let number = reading.chunks;
+        let Some(part) = self.parts.get(number) else { return Ok((None, true)) };
+        reading.chunks += 1;
+        let last = reading.chunks == self.parts.len();
+        if part.whole {
+            reading.split = None;
+            return Ok((Some(Chunk { number, batches: None }), last));
+        }
+        let readers = match &mut reading.split {
+            Some((group, readers)) if *group == part.group => readers,
+            split => {
+                let readers = self.vectors.iter().map(|vector| self.read_group(vector, part.group));
+                &mut split.insert((part.group, readers.collect::<Result<_>>()?)).1
+            }
+        };
+        let mut batches = Vec::with_capacity(readers.len());
+        for (reader, vector) in readers.iter_mut().zip(&self.vectors) {
+            let (mut read, mut rows) = (Vec::new(), 0);
+            while rows < part.rows && !stop() {
+                let batch = reader.next().ok_or_else(|| self.other_rows(vector, part, rows))??;
+                rows += batch.num_rows() as u64;
+                read.push(batch);
+            }
+            batches.push(read);
+        }
+        Ok((Some(Chunk { number, batches: Some(batches) }), last))
+    }
+
+    fn read_group(&self, vector: &Vector, group: usize) -> Result<Batches> {
+        let rows = usize::try_from(self.file.metadata().row_group(group).num_rows()).unwrap_or_default();
+        let all = RowSelection::from(vec![RowSelector::select(rows)]);
+        self.file.read(&[vector.column.index], self.batch_rows, Some((group, all)))
+    }
+
+    fn other_rows(&self, vector: &Vector, part: &Part, rows: u64) -> Error {
+        let (name, group) = (&vector.column.name, part.group);
+        let message =
+            format!("column `{name}` ends {} rows before its row group {group}: it is damaged", part.rows - rows);
+        Error::file(self.file.shown(), message)
+    }
+
+    /// Translates and encodes the vectors of a chunk. `None` where the job is to stop.
+    pub fn encode(&self, chunk: Chunk, scratch: &mut Scratch, stop: Stop<'_>) -> Result<Option<Encoded>> {
+        let Some(part) = self.parts.get(chunk.number) else { return Ok(None) };
+        let mut read = chunk.batches.map(Vec::into_iter);
+        let (mut columns, mut bad) = (Vec::new(), Vec::new());
+        for (vector, mut writer) in self.vectors.iter().zip(self.factory.create_column_writers(chunk.number)?) {
+            let mut batches: Box<dyn Iterator<Item = Result<RecordBatch>>> = match &mut read {
+                Some(read) => Box::new(read.next().unwrap_or_default().into_iter().map(Ok)),
+                None => Box::new(self.read_group(vector, part.group)?),
+            };
+            let mut rows = 0;
+            while rows < part.rows {
+                if stop() {
+                    return Ok(None);
+                }
+                let batch = batches.next().ok_or_else(|| self.other_rows(vector, part, rows))??;
+                let first = (part.group, part.first + rows);
+                let column = vector.translate(&self.file, batch.column(0), first, scratch, &mut bad)?;
+                rows += column.len() as u64;
+                for leaf in compute_leaves(&vector.field, &column)? {
+                    writer.write(&leaf)?;
+                }
+            }
+            columns.push(writer.close()?);
+        }
+        let copies = part.whole && !self.copied.is_empty();
+        let chunks = copies.then(|| Chunks::new(&self.file, part.group, &self.copied)).transpose()?;
+        Ok(Some(Encoded { part: *part, vectors: columns, chunks, bad }))
+    }
+}
+
+/// An output being written, part by part in their order.
+pub struct Writer {
+    file: SerializedFileWriter<Output>,
+    /// The row group that is split now.
+    records: Option<Records>,
+}
+
+impl Writer {
+    /// Writes a part as the next row group. `None` where the job is to stop: then nothing more can be written.
+    pub fn append(&mut self, rewrite: &Rewrite, encoded: Encoded, stop: Stop<'_>) -> Result<Option<u64>, Failure> {
+        let rows = encoded.part.rows;
+        let appended = self.append_part(rewrite, encoded, stop);
+        if stop() { Ok(None) } else { appended.map(|()| Some(rows)) }
+    }
+
+    fn append_part(&mut self, rewrite: &Rewrite, encoded: Encoded, stop: Stop<'_>) -> Result<(), Failure> {
+        let Encoded { part, vectors, chunks, .. } = encoded;
+        let file = &rewrite.file;
+        if !part.whole && self.records.as_ref().is_none_or(|records| records.group() != part.group) {
+            self.records = Some(Records::new(file, part.group, &rewrite.copied).map_err(Failure::Input)?);
+        }
+        let mut vectors: Vec<_> = vectors.into_iter().map(Some).collect();
+        let mut group = self.file.next_row_group().map_err(Failure::output)?;
+        for leaf in &rewrite.layout.leaves {
+            if stop() {
+                return Ok(());
+            }
+            match (*leaf, &chunks, &mut self.records) {
+                (Leaf::Vector(number), ..) => {
+                    if let Some(vector) = vectors.get_mut(number).and_then(Option::take) {
+                        vector.append_to_row_group(&mut group).map_err(Failure::output)?;
+                    }
+                }
+                (Leaf::Copied(leaf), Some(chunks), _) => {
+                    chunks.append(file, leaf, &rewrite.page_index, &mut group, stop)?;
+                }
+                (Leaf::Copied(leaf), None, Some(records)) => {
+                    if let Some(mut column) = group.next_column().map_err(Failure::output)? {
+                        records.copy(file, leaf, part.rows, column.untyped(), stop)?;
+                        column.close().map_err(Failure::output)?;
+                    }
+                }
+                (Leaf::Copied(_), None, None) => {}
+                (Leaf::Origin, ..) => {
+                    if let Some(mut column) = group.next_column().map_err(Failure::output)? {
+                        let values = vec![rewrite.origin.clone(); usize::try_from(part.rows.min(ORIGINS)).unwrap_or(0)];
+                        let mut left = part.rows;
+                        while left > 0 {
+                            let count = usize::try_from(left).unwrap_or(usize::MAX).min(values.len());
+                            let column = column.typed::<ByteArrayType>();
+                            column.write_batch(&values[..count], None, None).map_err(Failure::output)?;
+                            left -= count as u64;
+                        }
+                        column.close().map_err(Failure::output)?;
+                    }
+                }
+            }
+        }
+        group.close().map_err(Failure::output)?;
+        Ok(())
+    }
+
+    /// Completes the output, with an entry in its footer that comes last.
+    pub fn complete(mut self, entry: KeyValue) -> Result<Written> {
+        self.file.append_key_value_metadata(entry);
+        self.file.into_inner()?.complete()
+    }
+}
+
+/// The parts of an output, and the rows of a batch. Row groups that are split are split evenly.
+fn parts(file: &File, vectors: &[Vector]) -> (Vec<Part>, usize) {
+    let row_bytes = vectors.iter().map(Vector::widest).sum::<usize>() * size_of::<f32>();
+    let batch = batch_rows(row_bytes) as u64;
+    // Whole batches: a part ends where a batch ends.
+    let most = rows_in(PART_BYTES, row_bytes) as u64 / batch * batch;
+    let (mut parts, mut first) = (Vec::new(), 0);
+    for (group, metadata) in file.metadata().row_groups().iter().enumerate() {
+        let total = u64::try_from(metadata.num_rows()).unwrap_or_default();
+        let even = total.div_ceil(total.div_ceil(most).max(1)).next_multiple_of(batch);
+        let whole = total <= most;
+        let mut left = total;
+        while left > 0 {
+            let rows = left.min(if whole { total } else { even });
+            parts.push(Part { group, rows, first, whole });
+            first += rows;
+            left -= rows;
+        }
+    }
+    (parts, batch as usize)
+}

@@ -1,0 +1,154 @@
+//! The translated columns: read, translated, encoded.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, FixedSizeBinaryArray, FixedSizeListArray, Float32Array};
+use arrow::buffer::{Buffer, NullBuffer};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef};
+
+use super::schema::vector_field;
+use super::{BadRow, Items, Recipe, Step};
+use crate::column::{Embeddings, Flaw, Translator};
+use crate::kernel::block::Scratch;
+use crate::lake::file::{File, VectorColumn};
+use crate::{Error, Result};
+
+/// The least number that `f16` rounds to infinity.
+const BEYOND_F16: f32 = 65520.0;
+
+/// What the numbers of a translated column are stored as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// Lists of `Float32`.
+    F32,
+    /// Lists of `Float16`.
+    F16,
+    /// Little-endian `f32`, all of a row in a `FixedSizeBinary`.
+    Bytes,
+}
+
+impl Numbers {
+    fn of(items: Items, source: &DataType) -> Self {
+        match (items, source) {
+            (Items::F16, _) => Self::F16,
+            (Items::Binary, _) | (Items::Source, DataType::FixedSizeBinary(_)) => Self::Bytes,
+            (Items::F32, _) => Self::F32,
+            (Items::Source, source) => {
+                let item = match source {
+                    DataType::FixedSizeList(item, _)
+                    | DataType::List(item)
+                    | DataType::LargeList(item)
+                    | DataType::ListView(item)
+                    | DataType::LargeListView(item) => Some(item.data_type()),
+                    _ => None,
+                };
+                // A translator works in f32: more digits than that would be noise in twice the bytes.
+                if item == Some(&DataType::Float16) { Self::F16 } else { Self::F32 }
+            }
+        }
+    }
+
+    /// The type of a column of such rows, in lists with items like `item`. No item is NULL; whether the type says so is as
+    /// it was, for other tools compare types.
+    pub fn data_type(self, item: Field, width: usize) -> DataType {
+        // A width beyond i32 has no type, and no memory to hold its matrix.
+        let size = |bytes: usize| i32::try_from(width * bytes).unwrap_or(i32::MAX);
+        let list = |numbers: DataType| DataType::FixedSizeList(Arc::new(item.with_data_type(numbers)), size(1));
+        match self {
+            Self::F32 => list(DataType::Float32),
+            Self::F16 => list(DataType::Float16),
+            Self::Bytes => DataType::FixedSizeBinary(size(size_of::<f32>())),
+        }
+    }
+}
+
+/// A column in translation.
+pub struct Vector {
+    /// The source.
+    pub column: VectorColumn,
+    /// What it is translated with.
+    pub translator: Translator,
+    /// What its numbers are stored as.
+    pub numbers: Numbers,
+    /// The new column.
+    pub field: FieldRef,
+    null_bad: bool,
+}
+
+impl Vector {
+    /// What `step` makes of `column`.
+    pub fn new(file: &File, recipe: &Recipe, step: &Step, column: VectorColumn) -> Self {
+        let source = file.schema().field(column.index);
+        let settings = &recipe.settings;
+        let numbers = Numbers::of(settings.items, source.data_type());
+        let name = settings.output_column.as_deref().unwrap_or(source.name());
+        let nullable = source.is_nullable() || recipe.null_bad;
+        let (width, beside) = (step.translator.target_width, settings.output_column.is_some());
+        let field = vector_field(source, name, nullable, numbers, width, beside);
+        Self { column, translator: step.translator.clone(), numbers, field: Arc::new(field), null_bad: recipe.null_bad }
+    }
+
+    /// Numbers of a row in memory, of the source or of the translation, which are more.
+    pub fn widest(&self) -> usize {
+        self.translator.source_width.max(self.translator.target_width)
+    }
+
+    /// Rows of the source that begin at `first` in the file, in its row group `group`, translated. NULL rows stay NULL; bad
+    /// ones are an error, or NULL too and added to `bad`.
+    pub fn translate(
+        &self,
+        file: &File,
+        rows: &ArrayRef,
+        (group, first): (usize, u64),
+        scratch: &mut Scratch,
+        bad: &mut Vec<BadRow>,
+    ) -> Result<ArrayRef> {
+        let translator = &self.translator;
+        let wrong = |flaw: &Flaw| file.flaw(&self.column, first, flaw);
+        let (view, flaws) = Embeddings::sift(rows, translator.source_width).map_err(|flaw| wrong(&flaw))?;
+        if let (false, Some(flaw)) = (self.null_bad, flaws.first()) {
+            return Err(wrong(flaw));
+        }
+        bad.extend(flaws.into_iter().map(|flaw| BadRow {
+            column: self.column.index,
+            group,
+            row: first + flaw.row().unwrap_or_default() as u64,
+            flaw,
+        }));
+        let mut translated = vec![0.0; view.len() * translator.target_width];
+        translator
+            .translation()
+            .apply(view.len(), |row| view.row(row), scratch, &mut translated)
+            .map_err(|bad| wrong(&Flaw::NotFinite { row: bad.row }))?;
+        if self.numbers == Numbers::F16 {
+            self.check_f16(file, first, &translated)?;
+        }
+        self.array(translated, view.nulls(), view.len())
+    }
+
+    fn check_f16(&self, file: &File, first: u64, translated: &[f32]) -> Result<()> {
+        let rows = translated.chunks_exact(self.translator.target_width.max(1));
+        match rows.enumerate().find(|(_, row)| row.iter().any(|x| x.abs() >= BEYOND_F16)) {
+            Some((row, _)) => {
+                let message = "its translation has numbers beyond f16 (65504): store the vectors as f32 (--items f32)";
+                Err(file.row_error(&self.column.name, first + row as u64, message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn array(&self, numbers: Vec<f32>, nulls: Option<NullBuffer>, len: usize) -> Result<ArrayRef> {
+        Ok(match self.field.data_type() {
+            DataType::FixedSizeList(item, width) => {
+                let numbers: ArrayRef = Arc::new(Float32Array::from(numbers));
+                let numbers = cast(&numbers, item.data_type())?;
+                Arc::new(FixedSizeListArray::try_new_with_length(Arc::clone(item), *width, numbers, nulls, len)?)
+            }
+            DataType::FixedSizeBinary(bytes) => {
+                Arc::new(FixedSizeBinaryArray::try_new(*bytes, Buffer::from_vec(numbers), nulls)?)
+            }
+            other => return Err(Error::Invalid(format!("vectors cannot be stored as {other}"))),
+        })
+    }
+}
