@@ -128,6 +128,19 @@ impl Error {
         if is_passing(error) { Self::Unavailable { path, message } } else { Self::File { path, message } }
     }
 
+    /// The file or folder it is about, as the user named it, where it is about one.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::File { path, .. }
+            | Self::Row { path, .. }
+            | Self::Exists { path, .. }
+            | Self::Script { path, .. }
+            | Self::Io { path, .. }
+            | Self::Unavailable { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether the same command may succeed later without any change.
     pub fn is_passing(&self) -> bool {
         match self {

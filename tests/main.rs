@@ -13,6 +13,7 @@ mod layers;
 mod mutations;
 mod pipeline;
 mod registry;
+mod report;
 mod signals;
 mod sink;
 mod slt;

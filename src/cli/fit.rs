@@ -131,7 +131,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         seed: args.seed,
     };
     let fitted = fit(&request)?;
-    let signals = Signals::listen()?;
+    let signals = Signals::listen(())?;
     // What a signal interrupts here would stay staged beside the output.
     let stoppable = signals.stoppable(|_| eprintln!("storing the translator; once more to stop at once"));
     store(&fitted.translator, &output, args.overwrite)?;

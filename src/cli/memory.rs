@@ -1,9 +1,10 @@
 //! The option of commands whose memory grows with the work: how much they may take.
 
 use datafusion::prelude::SessionContext;
+use serde::Serialize;
 
 /// How much memory a command may take.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, Copy, clap::Args, Serialize)]
 pub struct MemoryOptions {
     /// Memory to stay below, about: 512M, 2G. Fewer threads or partitions are used where they would take more
     #[arg(long, value_name = "SIZE", value_parser = size)]

@@ -12,6 +12,7 @@ mod describe;
 mod fit;
 mod memory;
 mod print;
+mod record;
 mod run;
 mod signals;
 mod sql;
@@ -56,45 +57,48 @@ pub fn run() -> ExitCode {
     }));
     let result = match Cli::parse().command {
         Command::Fit(args) => fit::run(&args),
-        Command::Translate(args) => translate::run(&args),
+        Command::Translate(args) => return translate::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Sql(args) => sql::run(args),
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => return run::run(&args),
     };
     result.unwrap_or_else(|error| {
         report_error(&error);
-        exit_code(&error)
+        ExitCode::from(exit_code(&error))
     })
 }
 
 /// The exit code of an error of whatever origin.
-fn exit_code(error: &anyhow::Error) -> ExitCode {
-    error.chain().find_map(|cause| cause.downcast_ref::<Error>()).map_or(ExitCode::FAILURE, code_of)
-}
-
-/// The exit code of one of our errors.
-fn code_of(error: &Error) -> ExitCode {
-    match error {
-        Error::Guard(_) => ExitCode::from(GUARD),
-        error if error.is_passing() => ExitCode::from(RETRY),
-        _ => ExitCode::FAILURE,
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
+        Some(Error::Guard(_)) => GUARD,
+        Some(error) if error.is_passing() => RETRY,
+        _ => FAILED,
     }
 }
 
+/// All is done.
+const DONE: u8 = 0;
+/// It failed, and will fail again.
+const FAILED: u8 = 1;
 /// The data guard said no.
 const GUARD: u8 = 4;
 /// The store failed within its retries. The number is `EX_TEMPFAIL` of sysexits.h.
 const RETRY: u8 = 75;
 
-/// Prints an error once, with those of its causes that its own text does not tell yet.
 fn report_error(error: &anyhow::Error) {
+    eprintln!("error: {}", error_text(error));
+}
+
+/// An error, with those of its causes that its own text does not tell yet.
+fn error_text(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&cause) {
             text = format!("{text}: {cause}");
         }
     }
-    eprintln!("error: {text}");
+    text
 }
 
 /// The runtime that a command works on.

@@ -6,7 +6,6 @@ use std::io::{ErrorKind, Stdout, Write};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
@@ -20,6 +19,7 @@ use clap::ValueEnum;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 
+use crate::pipeline::StatementReport;
 use crate::{Error, Result};
 
 /// How results are written.
@@ -345,13 +345,13 @@ fn extent(offset: impl TryInto<usize>, size: impl TryInto<usize>) -> Range<usize
 }
 
 /// `1,437 rows, 0.3 s`: how a statement went.
-pub fn summary(rows: Option<u64>, time: Duration) -> String {
-    let rows = match rows {
+pub fn summary(statement: &StatementReport) -> String {
+    let rows = match statement.rows {
         None => String::new(),
         Some(1) => "1 row, ".to_owned(),
         Some(rows) => format!("{} rows, ", thousands(rows)),
     };
-    format!("{rows}{:.1} s", time.as_secs_f64())
+    format!("{rows}{:.1} s", statement.seconds.unwrap_or_default())
 }
 
 /// `1437` as `1,437`.

@@ -1,19 +1,20 @@
 //! `babelake run`: a pipeline.
 
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use datafusion::execution::SendableRecordBatchStream;
+use serde_json::json;
 
 use super::memory::MemoryOptions;
 use super::print::{Options, Printer, summary};
-use super::signals::{Ended, Signals};
+use super::record::{Account, Counts, Ending, Log, Record, RecordOptions, Standing};
+use super::signals::{Ended, INTERRUPTED, Signals, TERMINATED};
 use super::stores::{StoreOptions, assignment};
-use super::{report_error, runtime};
-use crate::pipeline::{Parameters, Report, Script, Statement, Watch, parameters, run as run_script};
+use super::{DONE, runtime};
+use crate::pipeline::{Parameters, Report, Script, Statement, StatementReport, Watch, parameters, run as run_script};
 use crate::{Result, session};
 
 /// Runs a file of SQL statements with parameters, in order, up to the first error
@@ -25,13 +26,12 @@ pub struct Args {
     /// A value for a parameter of the pipeline
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
-    /// Writes what ran, how long and how it ended as JSON
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
     memory: MemoryOptions,
+    #[command(flatten)]
+    record: RecordOptions,
     #[command(flatten)]
     stores: StoreOptions,
 }
@@ -49,92 +49,137 @@ Example:
   babelake run pipelines/translate.sql --set source=fr.parquet --set target=en.parquet --report run.json";
 
 /// Runs the command.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> ExitCode {
     let path = args.file.display().to_string();
-    let mut report = Report { file: path.clone(), ..Report::default() };
-    let ended = pipeline(&args, &path, &mut report);
-    if let Some(file) = &args.report {
-        if let Err(error) = &ended {
-            report.error.get_or_insert_with(|| error.to_string());
-        }
-        let json = serde_json::to_string_pretty(&report)? + "\n";
-        if let Err(error) = std::fs::write(file, json).with_context(|| file.display().to_string()) {
-            // The run's own error is the one to end with.
-            report_error(&error);
-            return ended.map(|_| ExitCode::FAILURE);
-        }
-    }
-    ended
+    let name = args.file.file_stem().map_or_else(|| path.clone(), |name| name.to_string_lossy().into_owned());
+    let pipeline = Arc::new(Pipeline(Mutex::new(Report { file: path, ..Report::default() })));
+    let record = Record::new("run", &name, &args.record, &args.stores, Arc::clone(&pipeline) as _);
+    record.run(|log, signals| pipeline.run(args, log, signals))
 }
 
-fn pipeline(args: &Args, path: &str, report: &mut Report) -> anyhow::Result<ExitCode> {
-    let text = std::fs::read_to_string(&args.file).with_context(|| path.to_owned())?;
-    let mut values = Parameters::new();
-    for (name, value) in &args.set {
-        if values.insert(name.clone(), value.clone()).is_some() {
-            anyhow::bail!("--set {name} is given twice");
+/// A pipeline that runs.
+struct Pipeline(Mutex<Report>);
+
+impl Pipeline {
+    fn report(&self) -> MutexGuard<'_, Report> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, args: &Args, log: &Log, signals: &Signals) -> anyhow::Result<u8> {
+        let path = self.report().file.clone();
+        let text = std::fs::read_to_string(&args.file).with_context(|| path.clone())?;
+        let mut values = Parameters::new();
+        for (name, value) in &args.set {
+            if values.insert(name.clone(), value.clone()).is_some() {
+                anyhow::bail!("--set {name} is given twice");
+            }
+        }
+        let names = parameters(&path, &text)?;
+        self.report().parameters = names.into_iter().map(|name| (name.clone(), values.get(&name).cloned())).collect();
+        let script = Script::template(&path, &text, &values)?;
+
+        let context = session::context(&session::Settings {
+            stores: Some(args.stores.stores()?),
+            memory: args.memory.memory,
+            ..session::Settings::default()
+        })?;
+        let file = args.file.file_name().map_or_else(|| path.clone(), |name| name.to_string_lossy().into_owned());
+        let mut watch = Show { log, file, begun: (0, 0), printer: Printer::new(args.options) };
+        let work = run_script(&context, &script, &mut watch, Some(&self.0));
+        let runtime = runtime()?;
+        match signals.until(&runtime, &context, work) {
+            Ended::Itself(result) => Ok(result.map(|()| DONE)?),
+            Ended::Stopped(code) => {
+                // Without waiting for what the workers still compute.
+                runtime.shutdown_background();
+                Ok(code)
+            }
         }
     }
-    let names = parameters(path, &text)?;
-    report.parameters = names.into_iter().map(|name| (name.clone(), values.get(&name).cloned())).collect();
-    let script = Script::template(path, &text, &values)?;
+}
 
-    let context = session::context(&session::Settings {
-        stores: Some(args.stores.stores()?),
-        memory: args.memory.memory,
-        ..session::Settings::default()
-    })?;
-    let name = Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned());
-    let terminal = std::io::stderr().is_terminal();
-    let mut watch = Log { name, terminal, line: String::new(), printer: Printer::new(args.options) };
-    let work = run_script(&context, &script, &mut watch, report);
-    let runtime = runtime()?;
-    match Signals::listen()?.until(&runtime, &context, work) {
-        Ended::Itself(result) => {
-            if result.is_err() && terminal {
-                eprintln!();
-            }
-            result?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Ended::Stopped(code) => {
-            // Without waiting for what the workers still compute.
-            runtime.shutdown_background();
-            report.error = Some("stopped by a signal".to_owned());
-            eprintln!("{}stopped: the statement under way has written nothing", if terminal { "\n" } else { "" });
-            Ok(ExitCode::from(code))
+impl Account for Pipeline {
+    fn standing(&self, ending: &Ending) -> Standing {
+        let report = self.report();
+        let (done, failed, total) = (report.done(), report.failed(), report.total);
+        let sum = |of: fn(&StatementReport) -> Option<u64>| report.statements.iter().filter_map(of).sum::<u64>();
+        let again = "none half-written; the same command begins again at the first";
+        let last_words = match ending.code {
+            DONE => format!("{done} of {total} statements done in {:.1} s", ending.took.as_secs_f64()),
+            _ if total == 0 => "nothing was run".to_owned(),
+            INTERRUPTED | TERMINATED => format!("stopped by a signal: {done} of {total} statements done, {again}"),
+            _ => format!("{done} of {total} statements done, {again}"),
+        };
+        Standing {
+            last_words,
+            work: serde_json::to_value(&*report).unwrap_or_default(),
+            files: Counts::from([("written", sum(|statement| statement.files))]),
+            rows: Counts::from([("written", sum(|statement| statement.files.and(statement.rows)))]),
+            bytes: Counts::from([("written", sum(|statement| statement.bytes))]),
+            statements: Counts::from([
+                ("done", done as u64),
+                ("failed", failed as u64),
+                ("not_done", total.saturating_sub(done + failed) as u64),
+            ]),
         }
     }
 }
 
 /// One line a statement on stderr, results on stdout.
-struct Log {
-    name: String,
-    terminal: bool,
-    line: String,
+struct Show<'a> {
+    log: &'a Log,
+    /// The pipeline, without its folder.
+    file: String,
+    /// The place and the number of statements.
+    begun: (usize, usize),
     printer: Printer,
 }
 
-impl Watch for Log {
-    fn started(&mut self, statement: &Statement, index: usize, total: usize) {
-        self.line = format!("[{}/{total}] {}:{}  {}", index + 1, self.name, statement.line, statement.head);
-        if self.terminal {
-            eprint!("{}", self.line);
-            std::io::stderr().flush().ok();
+impl Show<'_> {
+    fn line(&self, line: usize, head: &str) -> String {
+        let (number, total) = self.begun;
+        format!("[{number}/{total}] {}:{line}  {head}", self.file)
+    }
+
+    fn event(&self, state: &str, line: usize, head: &str, ended: Option<&StatementReport>) {
+        let (number, total) = self.begun;
+        let mut fields = json!({
+            "state": state, "number": number, "total": total, "file": self.file, "line": line, "statement": head,
+        });
+        if let (Some(ended), Some(fields)) = (ended, fields.as_object_mut()) {
+            fields.extend([
+                ("rows".to_owned(), ended.rows.into()),
+                ("seconds".to_owned(), ended.seconds.into()),
+                ("files".to_owned(), ended.files.into()),
+                ("bytes".to_owned(), ended.bytes.into()),
+            ]);
         }
+        self.log.event("statement", fields);
+    }
+}
+
+impl Watch for Show<'_> {
+    fn started(&mut self, statement: &Statement, index: usize, total: usize) {
+        self.begun = (index + 1, total);
+        self.log.begin(&self.line(statement.line, &statement.head));
+        self.event("started", statement.line, &statement.head, None);
     }
 
     fn noted(&mut self, text: &str) {
-        eprintln!("{}note: {text}", if self.terminal { "\n" } else { "" });
+        self.log.warning(&format!("note: {text}"));
     }
 
     async fn rows(&mut self, rows: SendableRecordBatchStream) -> Result<u64> {
         self.printer.read(rows).await
     }
 
-    fn finished(&mut self, rows: Option<u64>, time: Duration) -> Result<()> {
-        let start = if self.terminal { "\r" } else { "" };
-        eprintln!("{start}{}  {}", self.line, summary(rows, time));
+    fn ended(&mut self, statement: &StatementReport) -> Result<()> {
+        let StatementReport { line, statement: head, error, .. } = statement;
+        self.event(if error.is_some() { "failed" } else { "done" }, *line, head, Some(statement));
+        if error.is_some() {
+            return Ok(());
+        }
+        self.log.complete(&format!("{}  {}", self.line(*line, head), summary(statement)));
         self.printer.show()
     }
 }

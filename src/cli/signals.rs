@@ -11,20 +11,41 @@ use std::time::Duration;
 use anyhow::Context as _;
 use datafusion::prelude::SessionContext;
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 
 use crate::session;
 
-/// How long work may take to stop after a request to terminate. Kubernetes kills after 30 seconds, systemd after 90.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long work may take to stop. With [`LAST`] it is less than the five seconds that we promise.
+pub const GRACE: Duration = Duration::from_millis(3500);
+/// How long the process may take to end after that.
+pub const LAST: Duration = Duration::from_secs(1);
 /// The exit code after Ctrl-C, as shells give it.
 pub const INTERRUPTED: u8 = 130;
 /// The exit code after a request to terminate.
-const TERMINATED: u8 = 143;
+pub const TERMINATED: u8 = 143;
 
 /// Listens until the process ends.
 pub struct Signals {
     stop: Arc<Mutex<Option<Stop>>>,
+    recovered: Arc<Notify>,
 }
+
+/// Is told of signals, on a thread where it may block.
+pub trait Heed: Send + 'static {
+    /// The work under way is about to be asked to stop.
+    fn asked(&self) {}
+
+    /// How long it may take. Who presses Ctrl-C sees what happens, and may press it again.
+    fn grace(&self, code: u8) -> Duration {
+        if code == INTERRUPTED { Duration::MAX } else { GRACE }
+    }
+
+    /// The process ends with this exit code when this returns; that has to be within [`LAST`].
+    fn forced(&self, _code: u8) {}
+}
+
+/// Nobody needs to be told.
+impl Heed for () {}
 
 /// Stops the work under way; is told the exit code.
 type Stop = Box<dyn FnOnce(u8) + Send>;
@@ -41,28 +62,38 @@ pub enum Ended<T> {
 
 impl Signals {
     /// Listens from now on.
-    pub fn listen() -> anyhow::Result<Self> {
+    pub fn listen(heed: impl Heed) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = Arc::new(Mutex::<Option<Stop>>::default());
+        let recovered = Arc::new(Notify::new());
         let inside = runtime.enter();
         let mut source = Source::new()?;
         drop(inside);
-        let shared = Arc::clone(&stop);
+        let signals = Self { stop: Arc::clone(&stop), recovered: Arc::clone(&recovered) };
         let listening = move || {
-            runtime.block_on(async {
+            let code = runtime.block_on(async {
                 loop {
                     let code = source.next().await;
-                    let Some(stop) = lock(&shared).take() else { std::process::exit(code.into()) };
+                    let Some(stop) = lock(&stop).take() else { return code };
+                    heed.asked();
                     stop(code);
-                    if code == TERMINATED {
-                        tokio::time::timeout(GRACE, source.next()).await.ok();
-                        std::process::exit(code.into());
+                    tokio::select! {
+                        _ = source.next() => return code,
+                        () = tokio::time::sleep(heed.grace(code)) => return code,
+                        () = recovered.notified() => {}
                     }
                 }
             });
+            heed.forced(code);
+            std::process::exit(code.into());
         };
         std::thread::Builder::new().name("signals".into()).spawn(listening).context("a thread for signals")?;
-        Ok(Self { stop })
+        Ok(signals)
+    }
+
+    /// The work has stopped, and the process lives on.
+    pub fn recovered(&self) {
+        self.recovered.notify_one();
     }
 
     /// Work begins that `stop` can stop.

@@ -3,7 +3,6 @@
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use datafusion::execution::SendableRecordBatchStream;
@@ -22,7 +21,7 @@ use super::print::{Options, Printer, summary};
 use super::signals::{Ended, INTERRUPTED, Signals};
 use super::stores::StoreOptions;
 use super::{report_error, runtime};
-use crate::pipeline::{Report, Script, Statement, Watch, is_complete, run as run_script};
+use crate::pipeline::{Script, Statement, StatementReport, Watch, is_complete, run as run_script};
 use crate::{Result, session};
 
 /// Runs SQL with babelake's functions; without -c and -f it reads the keyboard or a pipe
@@ -113,12 +112,11 @@ struct Engine<'a> {
 
 impl<'a> Engine<'a> {
     fn new(context: &'a SessionContext) -> anyhow::Result<Self> {
-        Ok(Self { context, runtime: runtime()?, signals: Signals::listen()? })
+        Ok(Self { context, runtime: runtime()?, signals: Signals::listen(())? })
     }
 
     fn run(&self, script: &Script, show: &mut Show<'_>) -> anyhow::Result<Ended<()>> {
-        let mut report = Report::default();
-        let work = run_script(self.context, script, show, &mut report);
+        let work = run_script(self.context, script, show, None);
         match self.signals.until(&self.runtime, self.context, work) {
             Ended::Itself(result) => Ok(Ended::Itself(result?)),
             Ended::Stopped(code) => Ok(Ended::Stopped(code)),
@@ -149,10 +147,13 @@ impl Watch for Show<'_> {
         self.printer.read(rows).await
     }
 
-    fn finished(&mut self, rows: Option<u64>, time: Duration) -> Result<()> {
+    fn ended(&mut self, statement: &StatementReport) -> Result<()> {
+        if statement.error.is_some() {
+            return Ok(());
+        }
         self.printer.show()?;
         if self.timing {
-            eprintln!("{}", summary(rows, time));
+            eprintln!("{}", summary(statement));
         }
         Ok(())
     }
@@ -210,7 +211,10 @@ fn repl(context: &SessionContext, printer: &mut Printer) -> anyhow::Result<ExitC
                 let mut show = Show { printer: &mut *printer, timing: true };
                 match script.and_then(|script| engine.run(&script, &mut show)) {
                     Ok(Ended::Itself(())) => {}
-                    Ok(Ended::Stopped(INTERRUPTED)) => eprintln!("stopped"),
+                    Ok(Ended::Stopped(INTERRUPTED)) => {
+                        engine.signals.recovered();
+                        eprintln!("stopped");
+                    }
                     Ok(Ended::Stopped(code)) => return Ok(engine.leave(code)),
                     Err(error) => report_error(&error),
                 }

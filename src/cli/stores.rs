@@ -31,6 +31,11 @@ impl StoreOptions {
         };
         Stores::new(access).map(Arc::new)
     }
+
+    /// The same options, for requests that are repeated for so long at most.
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { retry_timeout: self.retry_timeout.min(limit.as_secs()), ..self.clone() }
+    }
 }
 
 /// `NAME=VALUE`.

@@ -1,22 +1,27 @@
 //! `babelake translate`: a file or a folder of embeddings, translated.
 
-use std::io::IsTerminal;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::memory::MemoryOptions;
 use super::print::print;
-use super::signals::Signals;
+use super::record::{Account, Counts, Ending, Log, Record, RecordOptions, Standing};
+use super::signals::{INTERRUPTED, Signals, TERMINATED};
 use super::stores::StoreOptions;
-use super::{GUARD, code_of};
+use super::{DONE, FAILED, GUARD, RETRY};
 use crate::Error;
-use crate::lake::translate::{Codec, Column, Items, OnBad, Orphans, Outcome, Plan, Progress, Request, Settings, Why};
+use crate::lake::translate::{
+    BadRow, Codec, Column, Event, Items, OnBad, Orphans, Outcome, Plan, Progress, Request, Settings, Why,
+};
 use crate::lake::{Inputs, Place};
 
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
@@ -27,7 +32,7 @@ use crate::lake::{Inputs, Place};
 ///
 /// Run it again at any time: it does what is left to do. Outputs of sources that have not changed are left alone, those of
 /// sources that have are replaced; outputs of another translator, or of another tool, are refused.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize)]
 #[command(after_help = "Examples:
   babelake translate fr.parquet --to fr_as_en.parquet --translator fr_en.parquet
   babelake translate lake/fr/ --to lake/fr_as_en/ --translator fr_en.parquet
@@ -60,6 +65,7 @@ pub struct Args {
     #[arg(long = "column", value_name = "NAME[=FILE]")]
     columns: Vec<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     written: Written,
     /// Replace outputs of another translator or another tool, too
     #[arg(long)]
@@ -86,12 +92,19 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
     #[command(flatten)]
+    #[serde(flatten)]
     memory: MemoryOptions,
     #[command(flatten)]
+    #[serde(skip)]
+    record: RecordOptions,
+    // Settings of stores may be secrets, and a report is read by many.
+    #[command(flatten)]
+    #[serde(skip)]
     stores: StoreOptions,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 enum Bad {
     Error,
     Null,
@@ -106,7 +119,7 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 /// How the outputs are written.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize)]
 struct Written {
     /// What the numbers of the translated vectors are stored as [default: as in the input; f64 becomes f32]
     #[arg(long, value_enum)]
@@ -122,7 +135,8 @@ struct Written {
     origin_column: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 enum Numbers {
     F32,
     F16,
@@ -130,7 +144,8 @@ enum Numbers {
     Binary,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 enum Compression {
     Keep,
     Zstd,
@@ -184,61 +199,333 @@ fn columns(args: &Args, place: &impl Fn(&str) -> crate::Result<Place>) -> crate:
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs the command.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let runtime = super::runtime()?;
-    let stores = args.stores.stores()?;
-    let place = |text: &str| Place::new(text, &stores, runtime.handle());
-    let mut input = Inputs::new(&args.input, &stores, runtime.handle())?;
-    if let Some(manifest) = &args.manifest {
-        input = input.listed_in(place(manifest)?)?;
-    }
-    if let Some(sql) = &args.filter {
-        input = input.filtered(sql.clone());
-    }
-    let begin = Instant::now();
-    let plan = Plan::new(&Request {
-        input,
-        output: place(&args.to)?,
-        columns: columns(args, &place)?,
-        settings: args.written.settings(),
-        overwrite: args.overwrite,
-        allow_chain: args.allow_chain,
-        orphans: if args.delete_orphans { Orphans::Delete { yes: args.yes } } else { Orphans::List },
-        on_bad: match args.on_bad {
-            Bad::Error => OnBad::Error,
-            Bad::Null => OnBad::Null,
-            Bad::SkipFile => OnBad::SkipFile,
-        },
-        max_bad: args.max_bad,
-        threads: args.threads,
-        memory: args.memory.memory,
-    })?;
-    if args.dry_run {
-        print(&preview(&plan, plan.estimate()?))?;
-        return Ok(if plan.orphans().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(GUARD) });
-    }
-    let progress = Arc::new(Progress::default());
-    let signal = Arc::new(OnceLock::new());
-    let signals = Signals::listen()?;
-    let stoppable = signals.stoppable({
-        let (progress, signal) = (Arc::clone(&progress), Arc::clone(&signal));
-        move |code| {
-            signal.set(code).ok();
-            progress.stop.store(true, Ordering::Release);
-        }
+pub fn run(args: &Args) -> ExitCode {
+    let name = args.to.trim_end_matches('/').rsplit('/').next().unwrap_or(&args.to);
+    let name = name.strip_suffix(".parquet").unwrap_or(name);
+    let job = Arc::new(Job {
+        args: args.clone(),
+        planned: OnceLock::new(),
+        progress: Arc::default(),
+        outcome: OnceLock::new(),
     });
+    let record = Record::new("translate", name, &args.record, &args.stores, Arc::clone(&job) as _);
+    record.run(|log, signals| job.run(log, signals))
+}
 
-    let finished = AtomicBool::new(false);
-    let goal = Goal { rows: plan.rows(), files: plan.files() };
-    let outcome = std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch(&goal, &progress, &finished));
-        let outcome = plan.run(&progress);
-        finished.store(true, Ordering::Relaxed);
-        watcher.thread().unpark();
-        outcome
-    });
-    drop(stoppable);
-    Ok(last_words(&outcome, signal.get().copied(), begin.elapsed()))
+/// A job under way.
+struct Job {
+    args: Args,
+    planned: OnceLock<Planned>,
+    progress: Arc<Progress>,
+    outcome: OnceLock<Outcome>,
+}
+
+/// What is known once everything has been looked at.
+struct Planned {
+    total: usize,
+    current: usize,
+    changed: usize,
+    left_out: usize,
+    orphaned: usize,
+    rows: u64,
+    bytes: u64,
+    /// As the report tells them.
+    columns: Value,
+    begin: Instant,
+}
+
+/// What the report tells of the work, beyond what it tells of every command.
+#[derive(Serialize)]
+struct Work<'a> {
+    settings: &'a Args,
+    columns: Option<&'a Value>,
+    rows_planned: u64,
+    bytes_planned: u64,
+    rows_per_second: f64,
+    failed: Vec<Unfit<'a>>,
+    left_out: Vec<Unfit<'a>>,
+    bad_rows: &'a [BadRow],
+    orphaned: &'a [String],
+}
+
+/// A file without an output, and why.
+#[derive(Serialize)]
+struct Unfit<'a> {
+    file: &'a str,
+    error: String,
+}
+
+fn unfit(files: &[(String, Error)]) -> Vec<Unfit<'_>> {
+    files.iter().map(|(file, error)| Unfit { file, error: error.to_string() }).collect()
+}
+
+impl Job {
+    fn run(&self, log: &Log, signals: &Signals) -> anyhow::Result<u8> {
+        let begin = Instant::now();
+        let args = &self.args;
+        let runtime = super::runtime()?;
+        let stores = args.stores.stores()?;
+        let place = |text: &str| Place::new(text, &stores, runtime.handle());
+        let mut input = Inputs::new(&args.input, &stores, runtime.handle())?;
+        if let Some(manifest) = &args.manifest {
+            input = input.listed_in(place(manifest)?)?;
+        }
+        if let Some(sql) = &args.filter {
+            input = input.filtered(sql.clone());
+        }
+        let plan = Plan::new(&Request {
+            input,
+            output: place(&args.to)?,
+            columns: columns(args, &place)?,
+            settings: args.written.settings(),
+            overwrite: args.overwrite,
+            allow_chain: args.allow_chain,
+            orphans: if args.delete_orphans { Orphans::Delete { yes: args.yes } } else { Orphans::List },
+            on_bad: match args.on_bad {
+                Bad::Error => OnBad::Error,
+                Bad::Null => OnBad::Null,
+                Bad::SkipFile => OnBad::SkipFile,
+            },
+            max_bad: args.max_bad,
+            threads: args.threads,
+            memory: args.memory.memory,
+        })?;
+        self.planned.get_or_init(|| Planned::of(&plan));
+        if args.dry_run {
+            print(&preview(&plan, plan.estimate()?))?;
+            return Ok(if plan.orphans().is_empty() { DONE } else { GUARD });
+        }
+        for Unfit { file, error } in unfit(plan.skipped()) {
+            log.event("file", json!({ "state": "left_out", "file": file, "error": error }));
+        }
+        let signal = Arc::new(OnceLock::new());
+        let stoppable = signals.stoppable({
+            let (progress, signal) = (Arc::clone(&self.progress), Arc::clone(&signal));
+            move |code| {
+                signal.set(code).ok();
+                progress.stop.store(true, Ordering::Release);
+            }
+        });
+        let events = (!log.is_text()).then(|| {
+            let (sender, receiver) = mpsc::channel();
+            self.progress.listener.get_or_init(|| sender);
+            receiver
+        });
+        let finished = AtomicBool::new(false);
+        let goal = Goal { rows: plan.rows(), files: plan.files() };
+        let mut outcome = std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| self.watch(&goal, log, events, &finished));
+            let outcome = plan.run(&self.progress);
+            finished.store(true, Ordering::Relaxed);
+            watcher.thread().unpark();
+            outcome
+        });
+        drop(stoppable);
+        let error = outcome.error.take();
+        let outcome = self.outcome.get_or_init(|| outcome);
+        tell(log, outcome);
+        let code = match signal.get() {
+            Some(code) if outcome.done() < outcome.total => *code,
+            _ if !outcome.failed.is_empty() => FAILED,
+            _ if !outcome.orphans.is_empty() => GUARD,
+            _ => DONE,
+        };
+        if error.is_some() || code != DONE {
+            log.line(&self.did(begin.elapsed()));
+        }
+        error.map_or(Ok(code), |error| Err(error.into()))
+    }
+
+    /// Files, by what became of them.
+    fn files(&self) -> Counts {
+        let (planned, outcome, tally) = (self.planned.get(), self.outcome.get(), self.progress.tally());
+        let planned = |count: fn(&Planned) -> usize| planned.map_or(0, count);
+        let (failed, left_out) = if self.args.on_bad == Bad::SkipFile { (0, tally.failed) } else { (tally.failed, 0) };
+        let counts = [
+            ("planned", planned(|planned| planned.total)),
+            ("written", tally.written),
+            ("changed", planned(|planned| planned.changed)),
+            ("current", planned(|planned| planned.current) + tally.current),
+            ("read_again", tally.current),
+            ("left_out", planned(|planned| planned.left_out) + left_out),
+            ("failed", failed),
+            ("orphaned", outcome.map_or(planned(|planned| planned.orphaned), |outcome| outcome.orphans.len())),
+            ("removed", outcome.map_or(0, |outcome| outcome.removed)),
+        ];
+        counts.map(|(state, count)| (state, count as u64)).into()
+    }
+
+    /// What was done, in one line.
+    fn did(&self, took: Duration) -> String {
+        let (files, tally) = (self.files(), self.progress.tally());
+        let count = |state| HumanCount(of(&files, state));
+        let mut did = format!("{} written, {} current", count("written"), count("current"));
+        for (state, what) in [("read_again", "read again"), ("left_out", "left out"), ("removed", "removed (orphaned)")]
+        {
+            if of(&files, state) > 0 {
+                did += &format!(", {} {what}", count(state));
+            }
+        }
+        let (rows, megabytes) = (HumanCount(tally.rows), tally.bytes as f64 / 1e6);
+        format!("{did}; {rows} rows, {megabytes:.1} MB written in {:.1} s", took.as_secs_f64())
+    }
+
+    /// How the lake stands, and what the same command would do next.
+    fn last_words(&self, ending: &Ending, files: &Counts) -> String {
+        let count = |state| of(files, state);
+        if self.args.dry_run || count("planned") == 0 {
+            return "nothing was written".to_owned();
+        }
+        let next = match ending.code {
+            DONE => return self.did(ending.took),
+            INTERRUPTED | TERMINATED => "stopped by a signal; the same command goes on from here",
+            RETRY => "the same command goes on from here, when the store answers again",
+            _ if ending.error.is_some() => "mend what is named above; the same command goes on from here",
+            GUARD => "orphaned files are rows twice: --delete-orphans removes them",
+            _ => "mend or remove the files named above; the same command goes on from here",
+        };
+        let (done, total) = (count("written") + count("current") + count("left_out"), count("planned"));
+        format!("{} of {} files done, none half-written; {next}", HumanCount(done), HumanCount(total))
+    }
+
+    /// Shows a bar on a terminal, a line now and then elsewhere; tells machines of every file as well.
+    fn watch(&self, goal: &Goal, log: &Log, events: Option<Receiver<Event>>, finished: &AtomicBool) {
+        let done = || (self.progress.rows.load(Ordering::Relaxed), self.progress.files.load(Ordering::Relaxed));
+        if log.is_terminal() {
+            log.set_open(true);
+            let bar = ProgressBar::new(goal.rows);
+            let style = "{bar:30} {human_pos}/{human_len} rows, {msg}, {eta} left";
+            bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            while !finished.load(Ordering::Relaxed) {
+                let (rows, files) = done();
+                bar.set_position(rows);
+                bar.set_message(format!("{files}/{} files", goal.files));
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+            bar.finish_and_clear();
+            log.set_open(false);
+            return;
+        }
+        let unfit = if self.args.on_bad == Bad::SkipFile { "left_out" } else { "failed" };
+        let tell_files = || {
+            for event in events.iter().flat_map(Receiver::try_iter) {
+                let fields = match event {
+                    Event::Written { file, rows, bytes } => {
+                        json!({ "state": "written", "file": file, "rows": rows, "bytes": bytes })
+                    }
+                    Event::Failed { file, error } => json!({ "state": unfit, "file": file, "error": error }),
+                };
+                log.event("file", fields);
+            }
+        };
+        let begin = Instant::now();
+        let mut said = begin;
+        while !finished.load(Ordering::Relaxed) {
+            std::thread::park_timeout(Duration::from_millis(200));
+            tell_files();
+            if said.elapsed() >= REPORT_EVERY && !finished.load(Ordering::Relaxed) {
+                said = Instant::now();
+                let (rows, files) = done();
+                let share = rows as f64 / goal.rows.max(1) as f64;
+                let left = (rows > 0).then(|| begin.elapsed().as_secs_f64() * (1.0 / share - 1.0));
+                log.line(&format!(
+                    "{} of {} rows, {files} of {} files{}",
+                    HumanCount(rows),
+                    HumanCount(goal.rows),
+                    goal.files,
+                    left.map_or_else(String::new, |left| format!(", {left:.0} s left"))
+                ));
+                log.event(
+                    "progress",
+                    json!({
+                        "rows": rows, "rows_planned": goal.rows, "files": files, "files_planned": goal.files,
+                        "seconds_left": left.map(f64::round),
+                    }),
+                );
+            }
+        }
+        tell_files();
+    }
+}
+
+impl Account for Job {
+    fn standing(&self, ending: &Ending) -> Standing {
+        let (planned, outcome, tally) = (self.planned.get(), self.outcome.get(), self.progress.tally());
+        let seconds = planned.map_or(0.0, |planned| planned.begin.elapsed().as_secs_f64());
+        let work = Work {
+            settings: &self.args,
+            columns: planned.map(|planned| &planned.columns),
+            rows_planned: planned.map_or(0, |planned| planned.rows),
+            bytes_planned: planned.map_or(0, |planned| planned.bytes),
+            rows_per_second: if seconds > 0.0 { (tally.rows as f64 / seconds).round() } else { 0.0 },
+            failed: outcome.map_or_else(Vec::new, |outcome| unfit(&outcome.failed)),
+            left_out: outcome.map_or_else(Vec::new, |outcome| unfit(&outcome.skipped)),
+            bad_rows: outcome.map_or(&[], |outcome| &outcome.bad),
+            orphaned: outcome.map_or(&[], |outcome| &outcome.orphans),
+        };
+        let files = self.files();
+        Standing {
+            last_words: self.last_words(ending, &files),
+            work: serde_json::to_value(work).unwrap_or_default(),
+            files,
+            rows: Counts::from([("written", tally.rows), ("bad", tally.bad_rows)]),
+            bytes: Counts::from([("read", tally.read), ("written", tally.bytes)]),
+            statements: Counts::new(),
+        }
+    }
+}
+
+impl Planned {
+    fn of(plan: &Plan) -> Self {
+        Self {
+            total: plan.total(),
+            current: plan.current(),
+            changed: plan.count(|why| *why == Why::Changed),
+            left_out: plan.skipped().len(),
+            orphaned: plan.orphans().len(),
+            rows: plan.rows(),
+            bytes: plan.bytes(),
+            columns: serde_json::to_value(plan.columns()).unwrap_or_default(),
+            begin: Instant::now(),
+        }
+    }
+}
+
+fn of(counts: &Counts, name: &str) -> u64 {
+    counts.get(name).copied().unwrap_or(0)
+}
+
+/// Tells of files and rows that need somebody's eye: people of some of them, machines of those that they do not know yet.
+fn tell(log: &Log, outcome: &Outcome) {
+    let list = |what: &str, lines: &mut dyn Iterator<Item = String>, count: usize| {
+        for line in lines.take(LISTED) {
+            log.line(&format!("{what}: {line}"));
+        }
+        if count > LISTED {
+            log.line(&format!("{what}: and {} more", HumanCount((count - LISTED) as u64)));
+        }
+    };
+    let why = |files: &[(String, Error)]| files.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>();
+    list("left out", &mut why(&outcome.skipped).into_iter(), outcome.skipped.len());
+    let bad = outcome.bad.iter().map(|bad| format!("{}: row {}: {}", bad.file, bad.row, bad.reason));
+    list("NULL now", &mut bad.into_iter(), outcome.bad.len());
+    list("orphaned (its source is gone)", &mut outcome.orphans.iter().cloned(), outcome.orphans.len());
+    list("error", &mut why(&outcome.failed).into_iter(), outcome.failed.len());
+    for bad in &outcome.bad {
+        log.event("row", json!({ "state": "null", "file": bad.file, "row": bad.row, "error": bad.reason }));
+    }
+    for file in &outcome.orphans {
+        log.event("file", json!({ "state": "orphaned", "file": file }));
+    }
+}
+
+/// Lines of a kind that are shown.
+const LISTED: usize = 20;
+
+/// What there is to do.
+struct Goal {
+    rows: u64,
+    files: usize,
 }
 
 /// What a job would do, line by line.
@@ -257,98 +544,4 @@ fn preview(plan: &Plan, seconds: f64) -> String {
         lines.iter().map(|(name, count)| format!("{name}: {}\n", HumanCount(*count as u64))).collect();
     text += &format!("rows: {}\nbytes: {}\n", HumanCount(plan.rows()), HumanCount(plan.bytes()));
     text + &format!("estimated hours: {:.2}\n", seconds / 3600.0)
-}
-
-/// Says how the job ended and how the lake stands; the exit code.
-fn last_words(outcome: &Outcome, signal: Option<u8>, took: Duration) -> ExitCode {
-    let list = |what: &str, lines: &mut dyn Iterator<Item = String>, count: usize| {
-        for line in lines.take(LISTED) {
-            eprintln!("{what}: {line}");
-        }
-        if count > LISTED {
-            eprintln!("{what}: and {} more", HumanCount((count - LISTED) as u64));
-        }
-    };
-    let why = |files: &[(String, Error)]| files.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>();
-    list("left out", &mut why(&outcome.skipped).into_iter(), outcome.skipped.len());
-    let bad = outcome.bad.iter().map(|bad| format!("{}: row {}: {}", bad.file, bad.row, bad.reason));
-    list("NULL now", &mut bad.into_iter(), outcome.bad.len());
-    list("orphaned (its source is gone)", &mut outcome.orphans.iter().cloned(), outcome.orphans.len());
-    list("error", &mut why(&outcome.failed).into_iter(), outcome.failed.len());
-    if let Some(error) = &outcome.error {
-        eprintln!("error: {error}");
-    }
-
-    let (done, total) = (outcome.done(), outcome.total);
-    let count = |count: usize| HumanCount(count as u64);
-    let mut did = format!("{} written, {} current", count(outcome.written), count(outcome.current));
-    for (number, what) in
-        [(outcome.reread, "read again"), (outcome.skipped.len(), "left out"), (outcome.removed, "removed (orphaned)")]
-    {
-        if number > 0 {
-            did += &format!(", {} {what}", count(number));
-        }
-    }
-    eprintln!(
-        "{did}; {} rows, {:.1} MB written in {:.1} s",
-        HumanCount(outcome.rows),
-        outcome.bytes as f64 / 1e6,
-        took.as_secs_f64()
-    );
-    let stopped = signal.filter(|_| done < total);
-    let (code, next) = match (&outcome.error, stopped) {
-        (Some(error), _) => (code_of(error), "mend what is named above; the same command goes on from here"),
-        (None, Some(code)) => (ExitCode::from(code), "stopped by a signal; the same command goes on from here"),
-        (None, None) if !outcome.failed.is_empty() => {
-            (ExitCode::FAILURE, "mend or remove the files named above; the same command goes on from here")
-        }
-        (None, None) if !outcome.orphans.is_empty() => {
-            (ExitCode::from(GUARD), "orphaned files are rows twice: --delete-orphans removes them")
-        }
-        (None, None) => return ExitCode::SUCCESS,
-    };
-    eprintln!("{} of {} files done, none half-written; {next}", count(done), count(total));
-    code
-}
-
-/// Lines of a kind that are shown.
-const LISTED: usize = 20;
-
-/// What there is to do.
-struct Goal {
-    rows: u64,
-    files: usize,
-}
-
-/// Shows a bar on a terminal, a line now and then elsewhere.
-fn watch(goal: &Goal, progress: &Progress, finished: &AtomicBool) {
-    let done = || (progress.rows.load(Ordering::Relaxed), progress.files.load(Ordering::Relaxed));
-    if std::io::stderr().is_terminal() {
-        let bar = ProgressBar::new(goal.rows);
-        let style = "{bar:30} {human_pos}/{human_len} rows, {msg}, {eta} left";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        while !finished.load(Ordering::Relaxed) {
-            let (rows, files) = done();
-            bar.set_position(rows);
-            bar.set_message(format!("{files}/{} files", goal.files));
-            std::thread::park_timeout(Duration::from_millis(100));
-        }
-        bar.finish_and_clear();
-        return;
-    }
-    let begin = Instant::now();
-    let mut said = begin;
-    while !finished.load(Ordering::Relaxed) {
-        std::thread::park_timeout(Duration::from_millis(200));
-        if said.elapsed() >= REPORT_EVERY && !finished.load(Ordering::Relaxed) {
-            said = Instant::now();
-            let (rows, files) = done();
-            let share = rows as f64 / goal.rows.max(1) as f64;
-            let left = match rows {
-                0 => String::new(),
-                _ => format!(", {:.0} s left", begin.elapsed().as_secs_f64() * (1.0 / share - 1.0)),
-            };
-            eprintln!("{} of {} rows, {files} of {} files{left}", HumanCount(rows), HumanCount(goal.rows), goal.files);
-        }
-    }
 }

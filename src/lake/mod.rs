@@ -23,4 +23,5 @@ mod window;
 
 pub use file::is_caught;
 pub use inputs::{Inputs, Selection};
+pub use output::Output;
 pub use place::{Place, Source};

@@ -153,6 +153,10 @@ impl Place {
         if self.is_folder() {
             return Err(in_the_way("is a folder: name a file"));
         }
+        // It would be replaced, /dev/null included.
+        if self.local().is_some_and(|local| local.exists() && !local.is_file()) {
+            return Err(in_the_way("is a device or a pipe: name a file"));
+        }
         if !overwrite && self.look()?.is_some() {
             return Err(in_the_way("exists: give --overwrite to replace it"));
         }

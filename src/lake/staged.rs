@@ -21,6 +21,10 @@ pub struct Staged {
 impl Staged {
     /// A new file that will be at `place`; folders on the way are made.
     pub fn new(place: &Path) -> Result<Self> {
+        // It would be replaced, /dev/null included.
+        if place.exists() && !place.is_file() {
+            return Err(std::io::Error::other("it is there and is no file"));
+        }
         let folder = place.parent().unwrap_or(place);
         std::fs::create_dir_all(folder)?;
         let name = place.file_name().unwrap_or_default().to_string_lossy();
@@ -92,6 +96,7 @@ mod tests {
         staged.complete().unwrap();
         assert_eq!((names(), std::fs::read(&place).unwrap()), (vec!["a.parquet".to_owned()], b"whole".to_vec()));
 
+        assert!(Staged::new(folder.path()).is_err());
         drop(Staged::new(&place).unwrap());
         assert_eq!(names(), ["a.parquet"]);
         // A killed writer leaves its file and no lock.

@@ -1,7 +1,8 @@
 //! Running statements.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use arrow::array::AsArray;
 use arrow::datatypes::UInt64Type;
@@ -9,10 +10,10 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::prelude::SessionContext;
 
-use super::report::{Report, StatementReport};
+use super::report::{Report, Small, StatementReport};
 use super::script::{Script, Statement};
 use crate::session::memory;
-use crate::{Error, Result};
+use crate::{Error, Result, session};
 
 /// What a statement gave.
 pub enum Outcome {
@@ -60,47 +61,65 @@ pub trait Watch {
     /// Reads the rows of a statement to their end, or as far as they are wanted; returns how many there were.
     fn rows(&mut self, rows: SendableRecordBatchStream) -> impl Future<Output = Result<u64>>;
 
-    /// The statement that was started last has ended well.
-    fn finished(&mut self, rows: Option<u64>, time: Duration) -> Result<()>;
+    /// The statement that was started last has ended, well or with an error.
+    fn ended(&mut self, statement: &StatementReport) -> Result<()>;
 }
 
-/// Runs a script's statements in order; the first error ends it. The report is complete also when this future is dropped.
-pub async fn run(context: &SessionContext, script: &Script, watch: &mut impl Watch, report: &mut Report) -> Result<()> {
-    let begin = Instant::now();
-    report.total = script.statements().len();
+/// Runs a script's statements in order; the first error ends it. The report, where one is wanted, is right at any moment,
+/// also when this future is dropped.
+pub async fn run(
+    context: &SessionContext,
+    script: &Script,
+    watch: &mut impl Watch,
+    report: Option<&Mutex<Report>>,
+) -> Result<()> {
+    let total = script.statements().len();
+    change(report, |report| report.total = total);
     for (index, statement) in script.statements().iter().enumerate() {
-        watch.started(statement, index, report.total);
-        report.statements.push(StatementReport {
-            line: statement.line,
-            statement: statement.head.clone(),
-            rows: None,
-            seconds: None,
-            error: None,
-        });
+        watch.started(statement, index, total);
+        let mut ended =
+            StatementReport { line: statement.line, statement: statement.head.clone(), ..StatementReport::default() };
+        change(report, |report| report.statements.push(ended.clone()));
+        let small = report.is_some().then(Small::default);
         let start = Instant::now();
-        let outcome = one(context, statement, watch).await;
-        let time = start.elapsed();
-        report.seconds = begin.elapsed().as_secs_f64();
-        if let Some(last) = report.statements.last_mut() {
-            last.seconds = Some(time.as_secs_f64());
-            match &outcome {
-                Ok(rows) => last.rows = *rows,
-                Err(error) => last.error = Some(error.to_string()),
-            }
+        let (files, bytes) = session::written(context);
+        let outcome = one(context, statement, watch, small.as_ref()).await;
+        ended.seconds = Some(start.elapsed().as_secs_f64());
+        let (files_now, bytes_now) = session::written(context);
+        if files_now > files {
+            (ended.files, ended.bytes) = (Some(files_now - files), Some(bytes_now - bytes));
         }
-        match outcome {
-            Ok(rows) => watch.finished(rows, time)?,
-            Err(error) => {
-                let error = script.locate(statement, error);
-                report.error = Some(error.to_string());
-                return Err(error);
+        match &outcome {
+            Ok(rows) => {
+                ended.rows = *rows;
+                ended.result = small.and_then(|small| small.to_json());
             }
+            Err(error) => ended.error = Some(error.to_string()),
         }
+        change(report, |report| {
+            if let Some(last) = report.statements.last_mut() {
+                last.clone_from(&ended);
+            }
+        });
+        let told = watch.ended(&ended);
+        outcome.map_err(|error| script.locate(statement, error))?;
+        told?;
     }
     Ok(())
 }
 
-async fn one(context: &SessionContext, statement: &Statement, watch: &mut impl Watch) -> Result<Option<u64>, Error> {
+fn change(report: Option<&Mutex<Report>>, change: impl FnOnce(&mut Report)) {
+    if let Some(report) = report {
+        change(&mut report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+async fn one(
+    context: &SessionContext,
+    statement: &Statement,
+    watch: &mut impl Watch,
+    small: Option<&Small>,
+) -> Result<Option<u64>, Error> {
     let plan = context.state().create_logical_plan(&statement.sql).await?;
     let fewer = memory::partitions(context, &plan).await?;
     if let Some(partitions) = fewer {
@@ -109,7 +128,13 @@ async fn one(context: &SessionContext, statement: &Statement, watch: &mut impl W
     }
     let _partitions = fewer.map(|fewer| Fewer::new(context, fewer));
     Ok(match execute(context, &statement.sql).await? {
-        Outcome::Rows(rows) => Some(watch.rows(rows).await?),
+        Outcome::Rows(rows) => {
+            let rows = match small {
+                Some(small) => small.of(rows),
+                None => rows,
+            };
+            Some(watch.rows(rows).await?)
+        }
         Outcome::Written(rows) => Some(rows),
         Outcome::Done => None,
     })

@@ -44,7 +44,7 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
     let mut config = SessionConfig::new()
         .with_information_schema(true)
         .with_batch_size(settings.batch_size.unwrap_or(DEFAULT_BATCH_SIZE))
-        .with_extension(Arc::new(staging::Unsettled::default()));
+        .with_extension(Arc::new(staging::Writes::default()));
     if let Some(partitions) = settings.partitions {
         config = config.with_target_partitions(partitions);
     }
@@ -79,9 +79,14 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
 /// A query is cancelled by dropping its stream, and dropping cannot wait: a program that ends after a cancellation calls
 /// this first.
 pub async fn settled(context: &SessionContext) {
-    if let Some(unsettled) = context.copied_config().get_extension::<staging::Unsettled>() {
-        unsettled.wait().await;
+    if let Some(writes) = context.copied_config().get_extension::<staging::Writes>() {
+        writes.settled().await;
     }
+}
+
+/// How many files this session's COPY and INSERT have written so far, and their bytes.
+pub fn written(context: &SessionContext) -> (u64, u64) {
+    context.copied_config().get_extension::<staging::Writes>().map_or((0, 0), |writes| writes.published())
 }
 
 /// The engine's 8,192 rows of 768 numbers are 25 MB: more than the caches hold.

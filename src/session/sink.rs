@@ -30,7 +30,7 @@ use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
 
 use super::embedding;
 use super::folders::Folders;
-use super::staging::{Staging, Unsettled};
+use super::staging::{Staging, Writes};
 use super::target::{Mode, Target};
 use crate::{Error, Result};
 
@@ -214,10 +214,10 @@ impl DataSink for AtomicSink {
 
     async fn write_all(&self, data: SendableRecordBatchStream, context: &Arc<TaskContext>) -> EngineResult<u64> {
         let runtime = context.runtime_env();
-        let unsettled = context.session_config().get_extension::<Unsettled>().unwrap_or_default();
+        let writes = context.session_config().get_extension::<Writes>().unwrap_or_default();
         let url = &self.config.object_store_url;
         let store = runtime.object_store(url)?;
-        let staging = Staging::begin(Arc::clone(&store), Folders::of(url.as_ref()), self.exclusive, unsettled).await;
+        let staging = Staging::begin(Arc::clone(&store), Folders::of(url.as_ref()), self.exclusive, writes).await;
 
         // The writers look their store up by its URL: give them a world in which it is the staging one.
         let registry = DefaultObjectStoreRegistry::new();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -31,15 +32,10 @@ pub struct Staging(Arc<Shared>);
 impl Staging {
     /// Stages writes into `store`. Where they are `exclusive`, [`Staging::commit`] publishes no object at a name that is
     /// taken by then: of several writes to one name the first wins, and the others get [`Error::AlreadyExists`].
-    pub async fn begin(
-        store: Arc<dyn ObjectStore>,
-        folders: Folders,
-        exclusive: bool,
-        unsettled: Arc<Unsettled>,
-    ) -> Self {
-        let running = Arc::clone(&unsettled.0).read_owned().await;
+    pub async fn begin(store: Arc<dyn ObjectStore>, folders: Folders, exclusive: bool, writes: Arc<Writes>) -> Self {
+        let running = Arc::clone(&writes.running).read_owned().await;
         let held = Held { closed: false, uploads: Vec::new(), memory_left: MEMORY_FOR_SMALL_OBJECTS, refusal: None };
-        Self(Arc::new(Shared { store, folders, exclusive, held: Mutex::new(held), _running: running }))
+        Self(Arc::new(Shared { store, folders, exclusive, held: Mutex::new(held), writes, _running: running }))
     }
 
     /// A store to write through; reads, listings and deletions pass.
@@ -78,14 +74,23 @@ impl Drop for Staging {
     }
 }
 
-/// Counts what is still staged in a session, so that [`super::settled`] can wait for it.
+/// The writes of a session: those under way, and what was published.
 #[derive(Debug, Default)]
-pub struct Unsettled(Arc<RwLock<()>>);
+pub struct Writes {
+    running: Arc<RwLock<()>>,
+    files: AtomicU64,
+    bytes: AtomicU64,
+}
 
-impl Unsettled {
+impl Writes {
     /// Waits until nothing is staged.
-    pub async fn wait(&self) {
-        drop(self.0.write().await);
+    pub async fn settled(&self) {
+        drop(self.running.write().await);
+    }
+
+    /// Files and bytes published so far.
+    pub fn published(&self) -> (u64, u64) {
+        (self.files.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 }
 
@@ -98,6 +103,7 @@ struct Shared {
     folders: Folders,
     exclusive: bool,
     held: Mutex<Held>,
+    writes: Arc<Writes>,
     _running: OwnedRwLockReadGuard<()>,
 }
 
@@ -116,6 +122,7 @@ struct Upload {
     /// Where the parts are put together before they get their name, when nothing may stand there: stores have no
     /// upload of parts that fails on a taken name.
     aside: Option<Path>,
+    bytes: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -140,7 +147,8 @@ impl Upload {
 impl Shared {
     /// Takes an upload over; drops it when the staging has ended meanwhile.
     async fn hold(&self, location: Path, aside: Option<Path>, state: State) -> Result<Arc<Upload>> {
-        let upload = Arc::new(Upload { location, aside, state: Mutex::new(state) });
+        let bytes = if let State::Small(payload, _) = &state { payload.content_length() as u64 } else { 0 };
+        let upload = Arc::new(Upload { location, aside, bytes: bytes.into(), state: Mutex::new(state) });
         let closed = {
             let mut held = lock(&self.held);
             if !held.closed {
@@ -184,17 +192,28 @@ impl Shared {
                 source: format!("the writer of {} ended before its file was whole", unfinished.location).into(),
             });
         }
+        let (mut files, mut bytes) = (0, 0);
         for (index, upload) in uploads.iter().enumerate() {
-            let Err(error) = self.publish(upload).await else { continue };
-            if fresh {
-                for published in uploads.iter().take(index) {
-                    // The error that brought us here is the one to report.
-                    self.store.delete(&published.location).await.ok();
+            match self.publish(upload).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    files += 1;
+                    bytes += upload.bytes.load(Ordering::Relaxed);
+                }
+                Err(error) => {
+                    if fresh {
+                        for published in uploads.iter().take(index) {
+                            // The error that brought us here is the one to report.
+                            self.store.delete(&published.location).await.ok();
+                        }
+                    }
+                    self.discard(&uploads).await;
+                    return Err(error);
                 }
             }
-            self.discard(&uploads).await;
-            return Err(error);
         }
+        self.writes.files.fetch_add(files, Ordering::Relaxed);
+        self.writes.bytes.fetch_add(bytes, Ordering::Relaxed);
         for location in replaced {
             match self.store.delete(&location).await {
                 Ok(()) | Err(Error::NotFound { .. }) => {}
@@ -204,26 +223,28 @@ impl Shared {
         Ok(())
     }
 
-    async fn publish(&self, upload: &Upload) -> Result<()> {
+    /// Whether there was something to publish.
+    async fn publish(&self, upload: &Upload) -> Result<bool> {
         let Upload { location, aside, .. } = upload;
         match (upload.take(), aside) {
-            (State::Written(mut parts), None) => parts.complete().await.map(drop),
+            (State::Written(mut parts), None) => parts.complete().await.map(drop)?,
             (State::Written(mut parts), Some(aside)) => {
                 parts.complete().await?;
                 let outcome = self.store.copy_if_not_exists(aside, location).await;
                 self.store.delete(aside).await.ok();
-                outcome
+                outcome?;
             }
             (State::Small(payload, mut options), _) => {
                 if self.exclusive {
                     options.mode = PutMode::Create;
                 }
                 self.folders.make(location);
-                self.store.put_opts(location, payload, options).await.map(drop)
+                self.store.put_opts(location, payload, options).await.map(drop)?;
             }
             // Given up by its own writer; none is still at work.
-            (State::Writing(_) | State::Gone, _) => Ok(()),
+            (State::Writing(_) | State::Gone, _) => return Ok(false),
         }
+        Ok(true)
     }
 
     /// Takes room for a small object, if there is some left.
@@ -288,6 +309,7 @@ impl MultipartUpload for StagedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         match &mut *lock(&self.upload.state) {
             State::Writing(parts) => {
+                self.upload.bytes.fetch_add(data.content_length() as u64, Ordering::Relaxed);
                 let (part, shared) = (parts.put_part(data), Arc::clone(&self.shared));
                 Box::pin(async move { shared.noted(part.await) })
             }

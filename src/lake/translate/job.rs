@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::plan::Task;
 use super::rewrite::{Encoded, Failure, Reading, Rewrite, Writer};
-use super::{BadRow, OnBad, Plan, Progress, Why};
+use super::{BadRow, Event, OnBad, Plan, Progress, Why};
 use crate::kernel::block::Scratch;
 use crate::lake::file::{File, caught};
 use crate::lake::folder::Equal;
@@ -141,8 +141,9 @@ impl<'a> Board<'a> {
                     state.flights.retain(|other| other.task != task);
                     // Of two workers on a file both may fail.
                     if state.done.failed.iter().all(|(other, _)| *other != task) {
+                        self.progress.done(|tally| tally.failed += 1);
+                        self.progress.tell(|| Event::Failed { file: self.plan.input(task), error: error.to_string() });
                         state.done.failed.push((task, error));
-                        self.progress.files.fetch_add(1, Ordering::Relaxed);
                         let rows = self.plan.tasks.get(task).map_or(0, |task| task.rows);
                         self.count_bad(&mut state, if self.plan.on_bad == OnBad::SkipFile { rows } else { 0 });
                     }
@@ -218,7 +219,7 @@ impl<'a> Board<'a> {
                     let equal = Equal { source: origin(task, digest), ..equal.clone() };
                     lock(&self.state).done.same.push((number, equal));
                     self.progress.rows.fetch_add(task.rows, Ordering::Relaxed);
-                    self.progress.files.fetch_add(1, Ordering::Relaxed);
+                    self.progress.done(|tally| tally.current += 1);
                     return Ok(());
                 }
                 Digest::Computed(Some(digest))
@@ -349,11 +350,20 @@ impl<'a> Board<'a> {
         }
         let lineage = Lineage::new(source.clone(), work, writing.rows, writing.bad_rows, task.chain.clone());
         let written = writing.file.complete(lineage.to_entry())?;
-        let equal = Equal { source, rows: writing.rows, bytes: written.bytes, hint: written.hint };
+        let (rows, bad_rows, bytes) = (writing.rows, writing.bad_rows, written.bytes);
+        let equal = Equal { source, rows, bytes, hint: written.hint };
         let mut state = lock(&self.state);
         state.flights.retain(|other| other.task != flight.task);
         state.done.written.push((flight.task, equal));
-        self.progress.files.fetch_add(1, Ordering::Relaxed);
+        drop(state);
+        self.progress.done(|tally| {
+            tally.written += 1;
+            tally.rows += rows;
+            tally.bad_rows += bad_rows;
+            tally.bytes += bytes;
+            tally.read += task.source.size();
+        });
+        self.progress.tell(|| Event::Written { file: task.output.shown().to_owned(), rows, bytes });
         Ok(())
     }
 }
@@ -374,8 +384,12 @@ impl Plan {
         }
     }
 
+    /// The input of a task, as a person reads it.
+    pub(super) fn input(&self, task: usize) -> String {
+        self.tasks.get(task).map_or("", |task| task.source.shown()).to_owned()
+    }
+
     fn panicked(&self, task: usize, reason: &str) -> Error {
-        let source = self.tasks.get(task).map_or("", |task| task.source.shown());
-        Error::file(source, format!("cannot be translated, please report this: {reason}"))
+        Error::file(self.input(task), format!("cannot be translated, please report this: {reason}"))
     }
 }

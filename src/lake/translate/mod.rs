@@ -10,7 +10,10 @@
 use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Inputs, Place, staged};
@@ -105,18 +108,79 @@ pub struct Progress {
     pub rows: AtomicU64,
     /// Files that are done.
     pub files: AtomicUsize,
+    /// Is told of every file that is done, where somebody listens.
+    pub listener: OnceLock<Sender<Event>>,
+    tally: Mutex<Tally>,
     /// Set to stop the job: files in work are given up, finished ones stay.
     pub stop: AtomicBool,
+}
+
+/// What has become of the files in work so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    /// Outputs written.
+    pub written: usize,
+    /// Their rows.
+    pub rows: u64,
+    /// Those among them that are NULL because they could not be translated.
+    pub bad_rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The bytes of their inputs.
+    pub read: u64,
+    /// Outputs that turned out to be current.
+    pub current: usize,
+    /// Inputs that could not be translated.
+    pub failed: usize,
+}
+
+/// A file is done.
+#[derive(Debug)]
+pub enum Event {
+    /// An output is visible.
+    Written {
+        /// The output.
+        file: String,
+        /// Its rows.
+        rows: u64,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// An input could not be translated.
+    Failed {
+        /// The input.
+        file: String,
+        /// Why.
+        error: String,
+    },
 }
 
 impl Progress {
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
+
+    /// What has become of the files in work so far.
+    pub fn tally(&self) -> Tally {
+        *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One file more is done.
+    fn done(&self, count: impl FnOnce(&mut Tally)) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+        count(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(listener) = self.listener.get() {
+            // Where nobody listens any more, nothing is lost.
+            listener.send(event()).ok();
+        }
+    }
 }
 
 /// A row that could not be translated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BadRow {
     /// The input.
     pub file: String,

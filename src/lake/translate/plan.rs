@@ -219,6 +219,11 @@ impl Plan {
         Ok(begin.elapsed().as_secs_f64() / rows * self.rows() as f64 / self.threads as f64)
     }
 
+    /// The columns to translate and with what; one that every file finds for itself has no name.
+    pub fn columns(&self) -> &[Translation] {
+        &self.work.columns
+    }
+
     /// Files that are in work.
     pub fn files(&self) -> usize {
         self.tasks.len()
