@@ -82,9 +82,9 @@ impl UrlTableFactory for FileTables {
         let format = format.create(&state, &HashMap::new())?;
         let options = ListingOptions::new(format).with_file_extension(extension);
         let table = ListingTableConfig::new(url.clone()).with_listing_options(options);
-        let table = table.infer_partitions_from_path(&state).await?.infer_schema(&state).await;
+        let table = async { table.infer_partitions_from_path(&state).await?.infer_schema(&state).await };
         // The engine's message says what is wrong, but not in which table.
-        let table = table.map_err(|error| Error::file(name, Error::from(error).to_string()))?;
+        let table = table.await.map_err(|error| Error::from(error).of(name))?;
         Ok(Some(Arc::new(ListingTable::try_new(table)?)))
     }
 }

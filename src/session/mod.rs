@@ -10,9 +10,12 @@ use stores::{Access, Stores};
 
 use crate::{Result, functions};
 
+mod client;
 mod embedding;
 mod files;
 mod folders;
+mod named;
+mod pinned;
 mod sink;
 mod staging;
 pub mod stores;
