@@ -8,6 +8,8 @@ mod fit;
 mod layers;
 mod pipeline;
 mod registry;
+mod s3;
+mod s3_server;
 mod signals;
 mod sink;
 mod slt;
