@@ -84,10 +84,9 @@ fn a_thousand_objects_are_translated_to_the_bytes_of_a_local_disk() {
     let run = lake.run("translate s3://lake/in --to s3://lake/out --translator s3://lake/t.parquet");
     run.expect(0, &["rows in 1010 files"]);
     lake.assert_same("out");
-    // Of each file: is its output there, the file before the job and in it, its output. And the translator.
-    let counts = lake.server.counts();
-    let counts = [Kind::Head, Kind::Get, Kind::Put, Kind::List].map(|kind| counts[&kind]);
-    assert_eq!(counts, [1_013, 2_021, 1_010, 11]);
+    // Of each file: is its output there, the file before the job and in it, its output.
+    let requests: usize = lake.server.counts().into_values().sum();
+    assert!(requests < 4 * 1_010 + 50, "{requests} requests");
     let counted = lake.csv("SELECT count(*) AS n, count(DISTINCT part) AS parts FROM 's3://lake/out/'");
     assert_eq!(counted, lake.csv("SELECT count(*) AS n, count(DISTINCT part) AS parts FROM 'out/'"));
 }
@@ -109,7 +108,6 @@ fn every_command_does_the_same_on_s3() {
     // From store to disk and back.
     lake.run("translate s3://lake/in/ --to mixed/ --translator t.parquet").expect(0, &[]);
     assert_eq!(world.bytes("mixed/big.parquet"), world.bytes("out/big.parquet"));
-    lake.run(JOB).expect(1, &["s3://lake/out/"]);
 
     for name in ["t.parquet", "out/big.parquet", "in/big.parquet"] {
         let described = lake.run(&format!("describe s3://lake/{name}")).expect(0, &[]).stdout;

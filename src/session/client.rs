@@ -52,7 +52,7 @@ impl HttpService for Careful {
         let is_object = method == "HEAD"
             || method == "GET"
                 && !query().any(|(name, value)| name == "list-type" || name == "comp" && value == "list");
-        let deletes = posts && query().any(|(name, _)| name == "delete");
+        let deletes = posts && query().any(|(name, value)| name == "delete" || name == "comp" && value == "batch");
         let begins = posts && query().any(|(name, _)| name == "uploads");
         let ends = query().find(|(name, _)| posts && name == "uploadId").map(|(_, upload)| upload.into_owned());
 
