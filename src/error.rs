@@ -5,6 +5,10 @@ use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
 
 use crate::kernel;
+pub(crate) use store::is_passing;
+use store::{path_of, said};
+
+mod store;
 
 /// What can go wrong, said so that a person knows what to change.
 #[derive(Debug, thiserror::Error)]
@@ -124,8 +128,22 @@ impl Error {
         if let Some(Self::File { message, .. }) = ours(error) {
             return Self::file(path, message);
         }
-        let (path, message) = (path.into(), format!("{what}: {error}"));
-        if is_passing(error) { Self::Unavailable { path, message } } else { Self::File { path, message } }
+        Self::about(path, format!("{what}: {}", said(error)), is_passing(error))
+    }
+
+    /// A store's error with the URL of its object: as such it finds its way through the engine.
+    pub fn refusal(url: String, error: &object_store::Error) -> Self {
+        Self::about(url, said(error), is_passing(error))
+    }
+
+    /// This error as one about `path`, with the chance of another try that it has.
+    pub fn of(self, path: impl Into<String>) -> Self {
+        Self::about(path, self.to_string(), self.is_passing())
+    }
+
+    fn about(path: impl Into<String>, message: String, passing: bool) -> Self {
+        let path = path.into();
+        if passing { Self::Unavailable { path, message } } else { Self::File { path, message } }
     }
 
     /// The file or folder it is about, as the user named it, where it is about one.
@@ -143,14 +161,15 @@ impl Error {
 
     /// Whether the same command may succeed later without any change.
     pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Unavailable { .. } => return true,
-            Self::Script { source, .. } => return source.is_passing(),
-            _ => {}
+        if let Self::Script { source, .. } = self {
+            return source.is_passing();
         }
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = cause {
             if error.downcast_ref::<object_store::Error>().is_some_and(is_passing) {
+                return true;
+            }
+            if let Some(Self::Unavailable { .. }) = error.downcast_ref::<Self>() {
                 return true;
             }
             cause = match error.downcast_ref::<Self>() {
@@ -165,24 +184,6 @@ impl Error {
     }
 }
 
-/// Whether a store failed for a reason that may pass: no connection, no answer in time, a server's own fault.
-///
-/// Stores report the rest (not found, not allowed, exists) as errors of their own; what is left is told by the status.
-pub(crate) fn is_passing(error: &object_store::Error) -> bool {
-    let object_store::Error::Generic { source, .. } = error else { return false };
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source.as_ref());
-    while let Some(error) = cause {
-        if error.downcast_ref::<object_store::client::HttpError>().is_some() {
-            return true;
-        }
-        cause = error.source();
-    }
-    // The error that holds the status is private to the crate.
-    let text = source.to_string();
-    let status = text.split("status code: ").nth(1).and_then(|rest| rest.get(..3));
-    status.is_some_and(|status| status.starts_with('5') || status == "408" || status == "429")
-}
-
 /// An error of ours that came through a store.
 fn ours(error: &object_store::Error) -> Option<&Error> {
     match error {
@@ -193,10 +194,16 @@ fn ours(error: &object_store::Error) -> Option<&Error> {
 
 /// The message of the innermost error: the engine wraps errors once a plan node, and the wrappers say nothing to a user.
 fn root_message(error: &DataFusionError) -> String {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(store) = error.downcast_ref::<object_store::Error>() {
+            return path_of(store).map_or_else(|| said(store), |path| format!("{path}: {}", said(store)));
+        }
+        cause = error.source();
+    }
     match error.find_root() {
         DataFusionError::External(inner) => inner.to_string(),
         DataFusionError::SQL(parser, _) => parser.to_string(),
-        DataFusionError::ObjectStore(store) if let Some(ours) = ours(store) => ours.to_string(),
         root => root.message().into_owned(),
     }
 }

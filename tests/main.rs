@@ -14,6 +14,8 @@ mod mutations;
 mod pipeline;
 mod registry;
 mod report;
+mod s3;
+mod s3_server;
 mod signals;
 mod sink;
 mod slt;

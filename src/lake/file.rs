@@ -17,7 +17,7 @@ use parquet::file::metadata::{
 use parquet::file::reader::ChunkReader;
 
 use super::Source;
-use super::window::Windows;
+use super::window::{Held, Windows};
 use crate::column::{Embeddings, Flaw, Width};
 use crate::kernel::block::BLOCK_ROWS;
 use crate::{Error, Result};
@@ -45,6 +45,8 @@ pub fn rows_in(bytes: usize, row_bytes: usize) -> usize {
 pub struct File {
     source: Source,
     metadata: ArrowReaderMetadata,
+    /// The end of the file, which is all of it where it is small.
+    end: Option<Held>,
 }
 
 /// An embedding column of a file.
@@ -72,7 +74,7 @@ impl File {
             Some(refusal) => return Err(refusal),
         };
         let file = match loaded {
-            Ok(metadata) => Self { source, metadata },
+            Ok(metadata) => Self { source, metadata, end: windows.held() },
             Err(error) => {
                 let damaged = || Error::file(source.shown(), no_footer(&source, &error));
                 return Err(windows.refusal().unwrap_or_else(damaged));
@@ -254,7 +256,7 @@ impl File {
                 start..start.saturating_add(length)
             })
         });
-        let windows = Windows::new(&self.source, ranges.collect(), leaves.len());
+        let windows = Windows::new(&self.source, ranges.collect(), leaves.len()).with(self.end.as_ref());
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(windows.clone(), self.metadata.clone())
             .with_projection(mask)
             .with_batch_size(batch_rows);

@@ -1,8 +1,10 @@
 //! Writing a file that appears whole or not at all.
 
 use std::io::Write;
+use std::time::Duration;
 
-use object_store::{ObjectStoreExt, PutPayload, PutResult, WriteMultipart};
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload, PutResult};
+use tokio::task::JoinSet;
 
 use super::Place;
 use super::lineage::hint;
@@ -13,13 +15,15 @@ use crate::{Error, Result};
 const PART: usize = 8 << 20;
 /// Parts on their way at a time.
 const PARTS_IN_FLIGHT: usize = 2;
+/// How long a store may take to drop an upload: one that is down has used up its retries already.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A file being written. It becomes visible by [`Output::complete`]; dropped before that, nothing of it remains.
 #[derive(Debug)]
 pub struct Output {
     place: Place,
-    /// Bytes that wait to be a whole part.
-    head: Vec<u8>,
+    /// What is not on its way yet, less than a part.
+    rest: Vec<u8>,
     /// What holds the parts before; files of one part need none.
     parts: Option<Parts>,
     written: u64,
@@ -27,8 +31,15 @@ pub struct Output {
 
 #[derive(Debug)]
 enum Parts {
-    Upload(WriteMultipart),
     Local(Staged),
+    Remote(Upload),
+}
+
+/// A file that goes in parts.
+#[derive(Debug)]
+struct Upload {
+    to: Box<dyn MultipartUpload>,
+    parts: JoinSet<object_store::Result<()>>,
 }
 
 /// A file that is visible.
@@ -43,33 +54,29 @@ pub struct Written {
 impl Output {
     /// A new file here; what is here now stays until the new file is complete.
     pub fn new(place: &Place) -> Self {
-        Self { place: place.clone(), head: Vec::new(), parts: None, written: 0 }
+        Self { place: place.clone(), rest: Vec::new(), parts: None, written: 0 }
     }
 
     /// Makes the file visible, in place of what was there.
     pub fn complete(mut self) -> Result<Written> {
-        let runtime = self.place.runtime().clone();
-        let head = std::mem::take(&mut self.head);
-        let done = match self.parts.take() {
-            Some(Parts::Upload(mut upload)) => {
-                let inside = runtime.enter();
-                upload.write(&head);
-                drop(inside);
-                runtime.block_on(upload.finish())
-            }
-            None if self.place.local().is_none() => {
-                runtime.block_on(self.place.store().put(self.place.path(), PutPayload::from(head)))
-            }
-            local => {
-                let put = self.staged(local).and_then(|mut staged| {
-                    staged.write_all(&head)?;
-                    staged.complete()
-                });
-                put.map_err(|error| self.refused(&error))?;
-                Ok(PutResult { e_tag: None, version: None })
-            }
+        let rest = std::mem::take(&mut self.rest);
+        let tag = if self.place.local().is_some() {
+            let staged = self.staged().and_then(|mut staged| {
+                staged.write_all(&rest)?;
+                staged.complete()
+            });
+            staged.map_err(|error| self.refused(&error))?;
+            None
+        } else {
+            let runtime = self.place.runtime().clone();
+            let done = match &mut self.parts {
+                Some(Parts::Remote(upload)) => runtime.block_on(upload.complete(rest)),
+                _ => runtime.block_on(self.place.store().put(self.place.path(), PutPayload::from(rest))),
+            };
+            let tag = done.map_err(|error| self.failed(&error))?.e_tag;
+            self.parts = None;
+            tag
         };
-        let tag = done.map_err(|error| self.failed(&error))?.e_tag;
         // Not every store says what it calls the new version.
         let hint = match tag {
             Some(tag) => tag,
@@ -80,8 +87,32 @@ impl Output {
         Ok(Written { bytes: self.written, hint })
     }
 
-    fn staged(&self, parts: Option<Parts>) -> std::io::Result<Staged> {
-        match (parts, self.place.local()) {
+    /// Passes on what has become a part.
+    fn send(&mut self) -> Result<()> {
+        let part = std::mem::take(&mut self.rest);
+        if self.place.local().is_some() {
+            let staged = self.staged().and_then(|mut staged| {
+                staged.write_all(&part)?;
+                Ok(staged)
+            });
+            self.parts = Some(Parts::Local(staged.map_err(|error| self.refused(&error))?));
+            return Ok(());
+        }
+        let runtime = self.place.runtime().clone();
+        if self.parts.is_none() {
+            let to = runtime.block_on(self.place.store().put_multipart(self.place.path()));
+            let to = to.map_err(|error| self.failed(&error))?;
+            self.parts = Some(Parts::Remote(Upload { to, parts: JoinSet::new() }));
+        }
+        match &mut self.parts {
+            Some(Parts::Remote(upload)) => runtime.block_on(upload.send(part)).map_err(|error| self.failed(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The file that holds the parts before, or a new one.
+    fn staged(&mut self) -> std::io::Result<Staged> {
+        match (self.parts.take(), self.place.local()) {
             (Some(Parts::Local(staged)), _) => Ok(staged),
             (_, Some(path)) => Staged::new(&path),
             (_, None) => Err(std::io::ErrorKind::Unsupported.into()),
@@ -95,31 +126,28 @@ impl Output {
     fn refused(&self, error: &std::io::Error) -> Error {
         Error::file(self.place.shown(), format!("cannot be written: {error}"))
     }
+}
 
-    /// Passes on what has come, which is a part at least.
-    fn pass_on(&mut self) -> Result<()> {
-        let runtime = self.place.runtime().clone();
-        let head = std::mem::take(&mut self.head);
-        if self.place.local().is_some() {
-            let parts = self.parts.take();
-            let written = self.staged(parts).and_then(|mut staged| {
-                staged.write_all(&head)?;
-                Ok(staged)
-            });
-            self.parts = Some(Parts::Local(written.map_err(|error| self.refused(&error))?));
-            return Ok(());
+impl Upload {
+    async fn send(&mut self, part: Vec<u8>) -> object_store::Result<()> {
+        self.parts.spawn(self.to.put_part(part.into()));
+        self.wait_for(PARTS_IN_FLIGHT).await
+    }
+
+    async fn complete(&mut self, rest: Vec<u8>) -> object_store::Result<PutResult> {
+        if !rest.is_empty() {
+            self.send(rest).await?;
         }
-        if self.parts.is_none() {
-            let upload = runtime.block_on(self.place.store().put_multipart(self.place.path()));
-            let upload = upload.map_err(|error| self.failed(&error))?;
-            self.parts = Some(Parts::Upload(WriteMultipart::new_with_chunk_size(upload, PART)));
-        }
-        if let Some(Parts::Upload(upload)) = &mut self.parts {
-            let inside = runtime.enter();
-            upload.put(head.into());
-            drop(inside);
-            let waited = runtime.block_on(upload.wait_for_capacity(PARTS_IN_FLIGHT));
-            waited.map_err(|error| self.failed(&error))?;
+        self.wait_for(0).await?;
+        self.to.complete().await
+    }
+
+    /// Waits until no more parts than that are on their way.
+    async fn wait_for(&mut self, count: usize) -> object_store::Result<()> {
+        while self.parts.len() > count
+            && let Some(part) = self.parts.join_next().await
+        {
+            part??;
         }
         Ok(())
     }
@@ -127,11 +155,16 @@ impl Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.written += bytes.len() as u64;
-        self.head.extend_from_slice(bytes);
-        if self.head.len() >= PART {
-            self.pass_on().map_err(std::io::Error::other)?;
+        let mut left = bytes;
+        while !left.is_empty() {
+            let (now, later) = left.split_at(left.len().min(PART - self.rest.len()));
+            self.rest.extend_from_slice(now);
+            left = later;
+            if self.rest.len() == PART {
+                self.send().map_err(std::io::Error::other)?;
+            }
         }
+        self.written += bytes.len() as u64;
         Ok(bytes.len())
     }
 
@@ -142,9 +175,12 @@ impl Write for Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if let Some(Parts::Upload(upload)) = self.parts.take() {
-            // What cannot be taken back was never visible; the store's own rules clean it up.
-            let _ = self.place.runtime().block_on(upload.abort());
+        if let Some(Parts::Remote(mut upload)) = self.parts.take() {
+            self.place.runtime().block_on(async {
+                upload.parts.shutdown().await;
+                // What cannot be taken back was never visible; the store's own rules clean it up.
+                tokio::time::timeout(PATIENCE, upload.to.abort()).await.ok();
+            });
         }
     }
 }

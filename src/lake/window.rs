@@ -25,6 +25,9 @@ const SMALLEST: u64 = 64 << 10;
 /// Wanted ranges nearer than this are fetched together.
 const GAP: u64 = 64 << 10;
 
+/// Bytes, and where they begin.
+pub type Held = (u64, Bytes);
+
 /// A file as the Parquet readers want it.
 #[derive(Debug, Clone)]
 pub struct Windows(Arc<Inner>);
@@ -36,7 +39,7 @@ struct Inner {
     wanted: Vec<Range<u64>>,
     window: u64,
     keep: usize,
-    held: Mutex<VecDeque<(u64, Bytes)>>,
+    held: Mutex<VecDeque<Held>>,
     /// What the store said when it refused bytes: the readers make text of it.
     refusal: Mutex<Option<Error>>,
 }
@@ -74,6 +77,19 @@ impl Windows {
             windows.0.hold(tail, bytes);
         }
         windows
+    }
+
+    /// What is held, for [`Windows::with`].
+    pub fn held(&self) -> Option<Held> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner).back().cloned()
+    }
+
+    /// With a window that was fetched before: a small file is read by one request, its footer's.
+    pub fn with(self, held: Option<&Held>) -> Self {
+        if let Some((start, bytes)) = held {
+            self.0.hold(*start, bytes.clone());
+        }
+        self
     }
 
     /// What the store said when it refused bytes, if it did.

@@ -88,11 +88,8 @@ impl UrlTableFactory for FileTables {
         let options = ListingOptions::new(format).with_file_extension(extension);
         let table = ListingTableConfig::new(url.clone()).with_listing_options(options);
         let table = async { table.infer_partitions_from_path(&state).await?.infer_schema(&state).await };
-        let table = table.await.map_err(|error| match named(name, "cannot be read", error).into() {
-            // The engine's message says what is wrong, but not in which table.
-            Error::Engine(error) => Error::file(name, Error::Engine(error).to_string()),
-            error => error,
-        })?;
+        // The engine's message says what is wrong, but not in which table.
+        let table = table.await.map_err(|error| Error::from(error).of(name))?;
         Ok(Some(Arc::new(ListingTable::try_new(table)?)))
     }
 }

@@ -11,12 +11,15 @@ use stores::{Access, Stores};
 
 use crate::{Result, functions};
 
+mod client;
 mod embedding;
 mod files;
 mod folders;
 pub(crate) mod layout;
 mod listing;
 pub mod memory;
+mod named;
+mod pinned;
 mod sink;
 mod staging;
 pub mod stores;

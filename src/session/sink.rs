@@ -30,7 +30,9 @@ use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
 
 use super::embedding;
 use super::folders::Folders;
-use super::staging::{Staging, Writes};
+use super::pinned;
+use super::staging::{Exclusive, Staging, Writes};
+use super::stores;
 use super::target::{Mode, Target};
 use crate::{Error, Result};
 
@@ -133,7 +135,7 @@ impl FileFormat for AtomicFormat {
         state: &dyn Session,
         scan: FileScanConfig,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        self.inner.create_physical_plan(state, scan).await
+        pinned::scan(self.inner.create_physical_plan(state, scan).await?, state)
     }
 
     async fn create_writer_physical_plan(
@@ -178,20 +180,20 @@ struct AtomicSink {
 }
 
 impl AtomicSink {
-    fn refused(&self, by_the_store: &str) -> Error {
-        let path = match self.config.original_url.as_str() {
+    /// What is written to, as the user named it.
+    fn target(&self) -> &str {
+        match self.config.original_url.as_str() {
             // The engine tells it for COPY only.
             "" => "the table's folder",
             path => path,
-        };
-        Error::file(path, format!("cannot be written: {by_the_store}"))
+        }
     }
 
     async fn publish(&self, staging: &Staging, store: &Arc<dyn ObjectStore>) -> Result<()> {
         let Target { replaced, fresh, .. } = Target::check(store, &self.config, self.mode).await?;
         staging.commit(replaced, fresh).await.map_err(|error| match error {
             StoreError::AlreadyExists { .. } => Target::taken(&self.config.original_url),
-            error => self.refused(&error.to_string()),
+            error => Error::store(self.target(), "cannot be written", &error),
         })
     }
 }
@@ -217,7 +219,13 @@ impl DataSink for AtomicSink {
         let writes = context.session_config().get_extension::<Writes>().unwrap_or_default();
         let url = &self.config.object_store_url;
         let store = runtime.object_store(url)?;
-        let staging = Staging::begin(Arc::clone(&store), Folders::of(url.as_ref()), self.exclusive, writes).await;
+        let exclusive = match self.exclusive {
+            false => Exclusive::No,
+            true if stores::completes_if_absent(url.as_ref()) => Exclusive::AtCompletion,
+            true => Exclusive::Aside,
+        };
+        let folders = Folders::of(url.as_ref());
+        let staging = Staging::begin(Arc::clone(&store), self.target(), folders, exclusive, writes).await;
 
         // The writers look their store up by its URL: give them a world in which it is the staging one.
         let registry = DefaultObjectStoreRegistry::new();
@@ -235,7 +243,7 @@ impl DataSink for AtomicSink {
         );
         let rows = match self.writer.sink().write_all(data, &Arc::new(context)).await {
             Ok(rows) => self.publish(&staging, &store).await.map(|()| rows).map_err(DataFusionError::from),
-            Err(error) => Err(staging.refusal().map_or(error, |refusal| self.refused(&refusal).into())),
+            Err(error) => Err(staging.refusal().map_or(error, DataFusionError::from)),
         };
         if rows.is_err() {
             staging.rollback().await;

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use object_store::{
 };
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
+use super::client::IfAbsent;
 use super::folders::Folders;
 
 /// Objects on their way into one store, published together by [`Staging::commit`] or not at all.
@@ -25,17 +27,37 @@ use super::folders::Folders;
 /// way rolls back in the background; [`super::settled`] waits for that.
 ///
 /// Each object appears whole or not at all. A process killed within `commit` may leave some objects of a folder
-/// published and others not, or a large exclusive one under the hidden name where it waited for its own.
+/// published and others not, or a large exclusive one under the hidden name where it waited for its own
+/// ([`Exclusive::Aside`]).
 #[derive(Debug)]
 pub struct Staging(Arc<Shared>);
 
+/// Whether [`Staging::commit`] publishes an object only where its name is free by then. Of several such writes to one name
+/// the first wins, and the others get [`Error::AlreadyExists`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exclusive {
+    /// It replaces what is there.
+    No,
+    /// Parts are put together under a hidden name and copied from there: the store has no upload of parts that fails on a
+    /// taken name.
+    Aside,
+    /// The store itself completes an upload of parts where the name is free, and fails where it is taken.
+    AtCompletion,
+}
+
 impl Staging {
-    /// Stages writes into `store`. Where they are `exclusive`, [`Staging::commit`] publishes no object at a name that is
-    /// taken by then: of several writes to one name the first wins, and the others get [`Error::AlreadyExists`].
-    pub async fn begin(store: Arc<dyn ObjectStore>, folders: Folders, exclusive: bool, writes: Arc<Writes>) -> Self {
+    /// Stages writes into `store`, to what a person calls `target`.
+    pub async fn begin(
+        store: Arc<dyn ObjectStore>,
+        target: &str,
+        folders: Folders,
+        exclusive: Exclusive,
+        writes: Arc<Writes>,
+    ) -> Self {
         let running = Arc::clone(&writes.running).read_owned().await;
         let held = Held { closed: false, uploads: Vec::new(), memory_left: MEMORY_FOR_SMALL_OBJECTS, refusal: None };
-        Self(Arc::new(Shared { store, folders, exclusive, held: Mutex::new(held), writes, _running: running }))
+        let target = target.to_owned();
+        Self(Arc::new(Shared { store, target, folders, exclusive, held: Mutex::new(held), writes, _running: running }))
     }
 
     /// A store to write through; reads, listings and deletions pass.
@@ -60,8 +82,8 @@ impl Staging {
     }
 
     /// What the real store said when it refused bytes, if it did: the writers' own error does not tell reading from writing.
-    pub fn refusal(&self) -> Option<String> {
-        lock(&self.0.held).refusal.clone()
+    pub fn refusal(&self) -> Option<crate::Error> {
+        lock(&self.0.held).refusal.take()
     }
 }
 
@@ -94,14 +116,18 @@ impl Writes {
     }
 }
 
+/// How long a store may take to drop an upload: one that is down has used up its retries already.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Small objects are held in memory up to this total, so that thousands of partition files need no open file each.
 const MEMORY_FOR_SMALL_OBJECTS: usize = 64 << 20;
 
 #[derive(Debug)]
 struct Shared {
     store: Arc<dyn ObjectStore>,
+    target: String,
     folders: Folders,
-    exclusive: bool,
+    exclusive: Exclusive,
     held: Mutex<Held>,
     writes: Arc<Writes>,
     _running: OwnedRwLockReadGuard<()>,
@@ -113,14 +139,13 @@ struct Held {
     closed: bool,
     uploads: Vec<Arc<Upload>>,
     memory_left: usize,
-    refusal: Option<String>,
+    refusal: Option<crate::Error>,
 }
 
 #[derive(Debug)]
 struct Upload {
     location: Path,
-    /// Where the parts are put together before they get their name, when nothing may stand there: stores have no
-    /// upload of parts that fails on a taken name.
+    /// Where the parts are put together before they get their name: see [`Exclusive::Aside`].
     aside: Option<Path>,
     bytes: AtomicU64,
     state: Mutex<State>,
@@ -177,7 +202,10 @@ impl Shared {
 
     async fn discard(&self, uploads: &[Arc<Upload>]) {
         for upload in uploads {
-            discard(upload).await;
+            // A store that does not answer now will not for the others either.
+            if !discard(upload).await {
+                break;
+            }
         }
         self.folders.remove();
     }
@@ -227,15 +255,15 @@ impl Shared {
     async fn publish(&self, upload: &Upload) -> Result<bool> {
         let Upload { location, aside, .. } = upload;
         match (upload.take(), aside) {
-            (State::Written(mut parts), None) => parts.complete().await.map(drop)?,
-            (State::Written(mut parts), Some(aside)) => {
-                parts.complete().await?;
+            (State::Written(parts), None) => complete(parts).await?,
+            (State::Written(parts), Some(aside)) => {
+                complete(parts).await?;
                 let outcome = self.store.copy_if_not_exists(aside, location).await;
                 self.store.delete(aside).await.ok();
                 outcome?;
             }
             (State::Small(payload, mut options), _) => {
-                if self.exclusive {
+                if self.exclusive != Exclusive::No {
                     options.mode = PutMode::Create;
                 }
                 self.folders.make(location);
@@ -258,13 +286,17 @@ impl Shared {
     /// Passes a result of the real store on, its error noted.
     fn noted<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result {
-            lock(&self.held).refusal.get_or_insert_with(|| error.to_string());
+            let refusal = || crate::Error::store(&self.target, "cannot be written", error);
+            lock(&self.held).refusal.get_or_insert_with(refusal);
         }
         result
     }
 
-    async fn open(&self, location: Path, options: PutMultipartOptions) -> Result<Arc<Upload>> {
-        let aside = self.exclusive.then(|| beside(&location));
+    async fn open(&self, location: Path, mut options: PutMultipartOptions) -> Result<Arc<Upload>> {
+        let aside = (self.exclusive == Exclusive::Aside).then(|| beside(&location));
+        if self.exclusive == Exclusive::AtCompletion {
+            options.extensions.insert(IfAbsent);
+        }
         let staged = aside.as_ref().unwrap_or(&location);
         self.folders.make(staged);
         let parts = self.noted(self.store.put_multipart_opts(staged, options).await)?;
@@ -281,10 +313,24 @@ fn beside(location: &Path) -> Path {
     parts.into_iter().chain([hidden.into()]).collect()
 }
 
-/// Drops an upload. Nothing of it is visible, so a failure leaves only unlisted bytes and is no failure of the query.
-async fn discard(upload: &Upload) {
-    if let State::Writing(mut parts) | State::Written(mut parts) = upload.take() {
-        parts.abort().await.ok();
+/// Makes the parts an object. Where that fails, nothing of them is to stay in the store.
+async fn complete(mut parts: Box<dyn MultipartUpload>) -> Result<()> {
+    let Err(error) = parts.complete().await else { return Ok(()) };
+    tokio::time::timeout(PATIENCE, parts.abort()).await.ok();
+    match error {
+        Error::Precondition { path, source } => Err(Error::AlreadyExists { path, source }),
+        error => Err(error),
+    }
+}
+
+/// Drops an upload; whether the store did so, in time. Nothing of it is visible, so a failure leaves only unlisted bytes and
+/// is no failure of the query.
+async fn discard(upload: &Upload) -> bool {
+    match upload.take() {
+        State::Writing(mut parts) | State::Written(mut parts) => {
+            tokio::time::timeout(PATIENCE, parts.abort()).await.is_ok_and(|done| done.is_ok())
+        }
+        State::Small(..) | State::Gone => true,
     }
 }
 
@@ -409,8 +455,8 @@ mod tests {
 
     use super::*;
 
-    async fn begin(store: &Arc<dyn ObjectStore>, exclusive: bool) -> Staging {
-        Staging::begin(Arc::clone(store), Folders::default(), exclusive, Arc::default()).await
+    async fn begin(store: &Arc<dyn ObjectStore>, exclusive: Exclusive) -> Staging {
+        Staging::begin(Arc::clone(store), "out", Folders::default(), exclusive, Arc::default()).await
     }
 
     async fn names(store: &Arc<dyn ObjectStore>) -> Vec<String> {
@@ -432,7 +478,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_not_whole_is_an_error_and_nothing_is_published() {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        let staging = begin(&store, false).await;
+        let staging = begin(&store, Exclusive::No).await;
         write(&staging, "out/a", "whole", false).await;
         write(&staging, "out/b", "whole", true).await;
         let mut upload = staging.store().put_multipart(&"out/c".into()).await.unwrap();
@@ -451,7 +497,7 @@ mod tests {
     async fn of_exclusive_writes_to_one_name_the_first_wins() {
         for in_parts in [[false, false], [true, true], [false, true], [true, false]] {
             let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-            let (first, second) = (begin(&store, true).await, begin(&store, true).await);
+            let (first, second) = (begin(&store, Exclusive::Aside).await, begin(&store, Exclusive::Aside).await);
             write(&first, "out/x.parquet", "first", in_parts[0]).await;
             write(&second, "out/x.parquet", "second", in_parts[1]).await;
             assert!(names(&store).await.is_empty());

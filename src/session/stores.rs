@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use datafusion::common::Result as EngineResult;
 use datafusion::execution::object_store::ObjectStoreRegistry;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3CopyIfNotExists};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
@@ -19,6 +19,8 @@ use object_store::local::LocalFileSystem;
 use object_store::{ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 use url::{Position, Url};
 
+use super::client::Connector;
+use super::named::Named;
 use crate::{Error, Result};
 
 /// How stores are reached, beyond what the environment says.
@@ -81,20 +83,21 @@ impl Stores {
     }
 
     fn open(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
-        let retry = RetryConfig {
-            max_retries: self.access.retries,
-            retry_timeout: self.access.retry_timeout,
-            ..RetryConfig::default()
-        };
+        let Access { retries, retry_timeout, .. } = self.access;
+        let retry = RetryConfig { max_retries: retries, retry_timeout, ..RetryConfig::default() };
         let settings = &self.access.settings;
         let opened: object_store::Result<Arc<dyn ObjectStore>> = match url.scheme() {
             "s3" | "s3a" => {
-                let builder = AmazonS3Builder::from_env().with_copy_if_not_exists(S3CopyIfNotExists::Multipart);
-                let builder = settings.iter().fold(builder, |builder, (name, value)| match name.parse() {
-                    Ok(key) => builder.with_config(key, value),
-                    Err(_) => builder,
-                });
-                builder.with_url(url.as_str()).with_retry(retry).build().map(|store| Arc::new(store) as _)
+                let builder =
+                    settings.iter().fold(AmazonS3Builder::from_env(), |builder, (name, value)| match name.parse() {
+                        Ok(key) => builder.with_config(key, value),
+                        Err(_) => builder,
+                    });
+                let value = |key| builder.get_config_value(&key);
+                let endpoint = value(AmazonS3ConfigKey::S3Endpoint).or_else(|| value(AmazonS3ConfigKey::Endpoint));
+                check_encrypted(url, endpoint, value(AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp)))?;
+                let builder = builder.with_url(url.as_str()).with_retry(retry).with_http_connector(Connector);
+                builder.build().map(|store| Arc::new(store) as _)
             }
             "gs" => {
                 let builder = settings.iter().fold(GoogleCloudStorageBuilder::from_env(), |builder, (name, value)| {
@@ -103,7 +106,8 @@ impl Stores {
                         Err(_) => builder,
                     }
                 });
-                builder.with_url(url.as_str()).with_retry(retry).build().map(|store| Arc::new(store) as _)
+                let builder = builder.with_url(url.as_str()).with_retry(retry).with_http_connector(Connector);
+                builder.build().map(|store| Arc::new(store) as _)
             }
             "az" | "adl" | "azure" | "abfs" | "abfss" => {
                 let builder = settings.iter().fold(MicrosoftAzureBuilder::from_env(), |builder, (name, value)| {
@@ -112,7 +116,8 @@ impl Stores {
                         Err(_) => builder,
                     }
                 });
-                builder.with_url(url.as_str()).with_retry(retry).build().map(|store| Arc::new(store) as _)
+                let builder = builder.with_url(url.as_str()).with_retry(retry).with_http_connector(Connector);
+                builder.build().map(|store| Arc::new(store) as _)
             }
             "http" | "https" => {
                 // Whoever writes http:// means it.
@@ -122,7 +127,8 @@ impl Stores {
                     Err(_) => options,
                 });
                 let builder = HttpBuilder::new().with_url(&url[..Position::BeforePath]).with_retry(retry);
-                builder.with_client_options(options).build().map(|store| Arc::new(store) as _)
+                let builder = builder.with_client_options(options).with_http_connector(Connector);
+                builder.build().map(|store| Arc::new(store) as _)
             }
             scheme => {
                 return Err(Error::file(
@@ -133,8 +139,27 @@ impl Stores {
                 ));
             }
         };
-        opened.map_err(|error| Error::file(url.as_str(), format!("cannot be reached: {error}")))
+        let store = opened.map_err(|error| Error::store(url.as_str(), "cannot be reached", &error))?;
+        Ok(Arc::new(Named::new(store, &key(url), retries, retry_timeout)))
     }
+}
+
+/// An error where keys would go over an endpoint without encryption and nobody has said that they may.
+fn check_encrypted(url: &Url, endpoint: Option<String>, allowed: Option<String>) -> Result<()> {
+    match endpoint {
+        Some(endpoint) if endpoint.starts_with("http://") && allowed.as_deref() != Some("true") => {
+            let message = format!(
+                "the endpoint {endpoint} is not encrypted: --store-option allow_http=true or AWS_ALLOW_HTTP=true allows it"
+            );
+            Err(Error::file(url.as_str(), message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the store at a URL can complete an upload of parts only where its name is free: see [`super::client::IfAbsent`].
+pub fn completes_if_absent(url: &Url) -> bool {
+    matches!(url.scheme(), "s3" | "s3a")
 }
 
 /// Scheme, user (a container of Azure), host and port.
@@ -177,6 +202,24 @@ mod tests {
         let error = of("hdfs://host/x").unwrap_err().to_string();
         assert!(error.contains("hdfs://host/x: the store `hdfs` is unknown"), "{error}");
         assert!(!format!("{stores:?}").contains("secret"));
+    }
+
+    #[test]
+    fn an_endpoint_without_encryption_must_be_allowed() {
+        let open = |allow: &str| {
+            let settings = [
+                ("aws_endpoint", "http://127.0.0.1:9"),
+                ("allow_http", allow),
+                ("aws_access_key_id", "a"),
+                ("aws_secret_access_key", "b"),
+            ];
+            let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            let stores = Stores::new(Access { settings, ..Access::default() }).unwrap();
+            stores.of(&Url::parse("s3://bucket/x").unwrap()).map(drop)
+        };
+        open("true").unwrap();
+        let error = open("false").unwrap_err().to_string();
+        assert!(error.contains("s3://bucket/x: the endpoint http://127.0.0.1:9 is not encrypted"), "{error}");
     }
 
     #[test]

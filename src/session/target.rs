@@ -78,7 +78,7 @@ impl Target {
         let is_file = match store.head(prefix).await {
             Ok(_) => true,
             Err(StoreError::NotFound { .. }) => false,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(Error::store(path, "cannot be looked up", &error)),
         };
         // As the engine's writer decides: partitions always make a folder.
         let single = sink.table_partition_cols.is_empty() && sink.file_output_mode.single_file_output(url);
@@ -100,7 +100,8 @@ impl Target {
         if is_file {
             return exists("is a file, not a folder");
         }
-        let mut objects = store.list(Some(prefix)).map_ok(|object| object.location);
+        let objects = store.list(Some(prefix)).map_ok(|object| object.location);
+        let mut objects = objects.map_err(|error| Error::store(path, "cannot be listed", &error));
         match mode {
             Some(Mode::Append) => Ok(fresh),
             Some(Mode::Overwrite) => {
