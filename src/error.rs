@@ -121,6 +121,9 @@ impl Error {
 
     /// What a store said about a file: [`Error::Unavailable`] where another try may succeed, [`Error::File`] otherwise.
     pub fn store(path: impl Into<String>, what: &str, error: &object_store::Error) -> Self {
+        if let Some(Self::File { message, .. }) = ours(error) {
+            return Self::file(path, message);
+        }
         let (path, message) = (path.into(), format!("{what}: {error}"));
         if is_passing(error) { Self::Unavailable { path, message } } else { Self::File { path, message } }
     }
@@ -152,7 +155,7 @@ impl Error {
 /// Whether a store failed for a reason that may pass: no connection, no answer in time, a server's own fault.
 ///
 /// Stores report the rest (not found, not allowed, exists) as errors of their own; what is left is told by the status.
-fn is_passing(error: &object_store::Error) -> bool {
+pub(crate) fn is_passing(error: &object_store::Error) -> bool {
     let object_store::Error::Generic { source, .. } = error else { return false };
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source.as_ref());
     while let Some(error) = cause {
@@ -167,11 +170,20 @@ fn is_passing(error: &object_store::Error) -> bool {
     status.is_some_and(|status| status.starts_with('5') || status == "408" || status == "429")
 }
 
+/// An error of ours that came through a store.
+fn ours(error: &object_store::Error) -> Option<&Error> {
+    match error {
+        object_store::Error::Generic { source, .. } => source.downcast_ref(),
+        _ => None,
+    }
+}
+
 /// The message of the innermost error: the engine wraps errors once a plan node, and the wrappers say nothing to a user.
 fn root_message(error: &DataFusionError) -> String {
     match error.find_root() {
         DataFusionError::External(inner) => inner.to_string(),
         DataFusionError::SQL(parser, _) => parser.to_string(),
+        DataFusionError::ObjectStore(store) if let Some(ours) = ours(store) => ours.to_string(),
         root => root.message().into_owned(),
     }
 }

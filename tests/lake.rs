@@ -76,6 +76,21 @@ fn a_second_run_does_what_is_left_to_do() {
 }
 
 #[test]
+fn a_run_over_some_files_leaves_the_others_and_says_nothing_of_the_whole() {
+    let world = lake();
+    nightly(&world).expect(0, &[]);
+    let success = world.text("out/_SUCCESS");
+    world.write("in/lang=fr/d.parquet", &table(60..70, 4, 3));
+    let some = "translate in --to out --translator t.parquet --filter \"lang = 'fr'\"";
+    says(&world.ok(some), "1 written, 2 current; 10 rows");
+    assert_eq!(world.text("out/_SUCCESS"), success);
+    let seen: serde_json::Value = serde_json::from_str(&world.text("out/_babelake/seen.json")).unwrap();
+    assert_eq!(seen["files"].as_object().unwrap().len(), 4);
+    says(&nightly(&world).expect(0, &[]), "0 written, 4 current; 0 rows");
+    assert_ne!(world.text("out/_SUCCESS"), success);
+}
+
+#[test]
 fn a_lake_that_was_moved_is_read_and_not_written() {
     let world = lake();
     nightly(&world).expect(0, &[]);

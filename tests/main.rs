@@ -1,14 +1,16 @@
 //! Everything that is tested from outside, in one binary.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod bad_input;
 mod columns;
 mod describe;
 mod fit;
+mod inputs;
 mod kills;
 mod lake;
 mod layers;
+mod mutations;
 mod pipeline;
 mod registry;
 mod signals;

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::tester::{Run, World};
+use crate::tester::{Run, World, table};
 
 #[test]
 fn sql_comes_from_arguments_files_and_pipes() {
@@ -90,4 +90,23 @@ fn our_functions_are_listed() {
     for name in ["emb_norm(v)", "emb_fit(key, source, target", "emb_translate(v, translator)"] {
         assert!(run.stdout.contains(name), "{}", run.stdout);
     }
+}
+
+#[test]
+fn scans_have_fewer_partitions_where_memory_is_short() {
+    let world = World::new();
+    // Row groups of about 4 MB.
+    for i in 0..3 {
+        world.write_groups(&format!("lake/{i}.parquet"), &table(i * 4000..(i + 1) * 4000, 512, 3), 2000);
+    }
+    let query = "SELECT round(sum(emb_norm(embedding)), 2) AS n FROM 'lake/'";
+    let run = |memory: &str| world.run(&["sql", "--format", "csv", "--memory", memory, "-c", query]);
+    let plenty = run("2G").expect(0, &[]);
+    assert_eq!(plenty.stderr, "");
+    let short = run("12M").expect(0, &["note: 1 of ", "partitions, for its scans to fit into memory"]);
+    assert_eq!(short.stdout, plenty.stdout);
+    run("4M").expect(1, &["lake/", ".parquet: has a row group of which this query needs 4 MB at once", "--memory"]);
+    // Only what is read counts.
+    world.run(&["sql", "--memory", "4M", "-c", "SELECT sum(id) FROM 'lake/'"]).expect(0, &[]);
+    run("many").expect(2, &["expected a size such as 512M or 2G"]);
 }

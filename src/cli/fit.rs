@@ -11,8 +11,8 @@ use super::signals::Signals;
 use super::stores::StoreOptions;
 use crate::column::describe::{measured, quality_table};
 use crate::column::{Method, MethodOptions};
-use crate::lake::Place;
 use crate::lake::fit::{DEFAULT_ANCHORS, Fit, HoldOut, MAX_ANCHORS, Request, fit, store};
+use crate::lake::{Inputs, Place};
 
 /// Fit a translator from two tables that hold some of the same rows, and measure it
 ///
@@ -27,13 +27,15 @@ use crate::lake::fit::{DEFAULT_ANCHORS, Fit, HoldOut, MAX_ANCHORS, Request, fit,
   babelake fit --source fr.parquet --target en.parquet --key id -o fr_en.parquet
   babelake fit --source old/ --target new/ --key doc,chunk --group doc -o old_new.parquet
       a key of two columns; whole documents are held out, so that no chunk's neighbour is an anchor
+  babelake fit --source 'old/2024-*/' --target new/ --key id -o old_new.parquet
+      a table of the files that a pattern names
   babelake fit --source a.parquet --target b.parquet --key id -o a_b.parquet \\
       --where \"split = 'train'\" --anchors 768 --eval-where \"split = 'test'\"
 
 The conditions and --group are over the columns of --source. Rows of --eval-where are asked for whether or not --where
 selects them; the translator stored is fitted on the rows of --where (on all pairs where it is absent).")]
 pub struct Args {
-    /// Table of the encoder to translate from: a Parquet file, or a folder of them
+    /// Table of the encoder to translate from: a Parquet file, a folder of them, or a pattern such as 'old/2024-*/'
     #[arg(long)]
     source: String,
     /// Table of the encoder to translate to
@@ -100,18 +102,19 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
     let stores = args.stores.stores()?;
-    let place = |text: &str| Place::new(text, &stores, runtime.handle());
-    let (source, target, output) = (place(&args.source)?, place(&args.target)?, place(&args.output)?);
+    let inputs = |text: &str| Inputs::new(text, &stores, runtime.handle());
+    let (source, target) = (inputs(&args.source)?, inputs(&args.target)?);
+    let output = Place::new(&args.output, &stores, runtime.handle())?;
     for input in [&source, &target] {
-        if output.is_within(input) {
+        if input.covers(&output) {
             bail!("{}: is an input of this fit: name another output", output.shown());
         }
     }
     output.check_writable(args.overwrite)?;
 
     let request = Request {
-        source_name: args.source_name.clone().unwrap_or_else(|| source.stem().to_owned()),
-        target_name: args.target_name.clone().unwrap_or_else(|| target.stem().to_owned()),
+        source_name: args.source_name.clone().unwrap_or_else(|| source.folder().stem().to_owned()),
+        target_name: args.target_name.clone().unwrap_or_else(|| target.folder().stem().to_owned()),
         source,
         target,
         key: args.key.clone(),

@@ -6,9 +6,11 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::Error;
+use crate::lake::is_caught;
 
 mod describe;
 mod fit;
+mod memory;
 mod print;
 mod run;
 mod signals;
@@ -46,6 +48,12 @@ within its retries: try again later, 130 and 143 stopped by a signal (a second o
 
 /// Reads the arguments, runs the command, says what went wrong on stderr.
 pub fn run() -> ExitCode {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !is_caught() {
+            print(panic);
+        }
+    }));
     let result = match Cli::parse().command {
         Command::Fit(args) => fit::run(&args),
         Command::Translate(args) => translate::run(&args),

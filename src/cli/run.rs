@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use datafusion::execution::SendableRecordBatchStream;
 
+use super::memory::MemoryOptions;
 use super::print::{Options, Printer, summary};
 use super::signals::{Ended, Signals};
 use super::stores::{StoreOptions, assignment};
@@ -29,6 +30,8 @@ pub struct Args {
     report: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    memory: MemoryOptions,
     #[command(flatten)]
     stores: StoreOptions,
 }
@@ -76,8 +79,11 @@ fn pipeline(args: &Args, path: &str, report: &mut Report) -> anyhow::Result<Exit
     report.parameters = names.into_iter().map(|name| (name.clone(), values.get(&name).cloned())).collect();
     let script = Script::template(path, &text, &values)?;
 
-    let context =
-        session::context(&session::Settings { stores: Some(args.stores.stores()?), ..session::Settings::default() })?;
+    let context = session::context(&session::Settings {
+        stores: Some(args.stores.stores()?),
+        memory: args.memory.memory,
+        ..session::Settings::default()
+    })?;
     let name = Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned());
     let terminal = std::io::stderr().is_terminal();
     let mut watch = Log { name, terminal, line: String::new(), printer: Printer::new(args.options) };
@@ -116,6 +122,10 @@ impl Watch for Log {
             eprint!("{}", self.line);
             std::io::stderr().flush().ok();
         }
+    }
+
+    fn noted(&mut self, text: &str) {
+        eprintln!("{}note: {text}", if self.terminal { "\n" } else { "" });
     }
 
     async fn rows(&mut self, rows: SendableRecordBatchStream) -> Result<u64> {

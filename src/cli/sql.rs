@@ -17,6 +17,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Editor, Helper};
 use tokio::runtime::Runtime;
 
+use super::memory::MemoryOptions;
 use super::print::{Options, Printer, summary};
 use super::signals::{Ended, INTERRUPTED, Signals};
 use super::stores::StoreOptions;
@@ -39,6 +40,8 @@ pub struct Args {
     functions: bool,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    memory: MemoryOptions,
     #[command(flatten)]
     stores: StoreOptions,
 }
@@ -66,8 +69,11 @@ SQL ends with a semicolon and may span lines. Files are tables: SELECT * FROM 'l
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let context =
-        session::context(&session::Settings { stores: Some(args.stores.stores()?), ..session::Settings::default() })?;
+    let context = session::context(&session::Settings {
+        stores: Some(args.stores.stores()?),
+        memory: args.memory.memory,
+        ..session::Settings::default()
+    })?;
     let mut printer = Printer::new(args.options);
     let scripts = match &args.file {
         None if args.functions => vec![Script::plain(None, FUNCTIONS)?],
@@ -134,6 +140,10 @@ struct Show<'a> {
 
 impl Watch for Show<'_> {
     fn started(&mut self, _: &Statement, _: usize, _: usize) {}
+
+    fn noted(&mut self, text: &str) {
+        eprintln!("note: {text}");
+    }
 
     async fn rows(&mut self, rows: SendableRecordBatchStream) -> Result<u64> {
         self.printer.read(rows).await

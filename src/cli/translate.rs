@@ -15,8 +15,8 @@ use super::signals::Signals;
 use super::stores::StoreOptions;
 use super::{GUARD, code_of};
 use crate::Error;
-use crate::lake::Place;
 use crate::lake::translate::{Codec, Column, Items, OnBad, Orphans, Outcome, Plan, Progress, Request, Settings, Why};
+use crate::lake::{Inputs, Place};
 
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
 ///
@@ -30,13 +30,24 @@ use crate::lake::translate::{Codec, Column, Items, OnBad, Orphans, Outcome, Plan
 #[command(after_help = "Examples:
   babelake translate fr.parquet --to fr_as_en.parquet --translator fr_en.parquet
   babelake translate lake/fr/ --to lake/fr_as_en/ --translator fr_en.parquet
+  babelake translate 'lake/fr/2024-*/' --to lake/fr_as_en/ --translator fr_en.parquet
+  babelake translate lake/ --to lake_en/ --translator fr_en.parquet --filter \"year >= 2023\"
+  babelake translate lake/ --to lake_en/ --translator fr_en.parquet --manifest files.txt
+      only the files named, the way to translate a Delta or Iceberg table's current ones
   babelake translate s3://lake/fr/ --to s3://lake/fr_as_en/ --translator s3://lake/fr_en.parquet --dry-run
 
 Everything is checked before the first file is written. Names that begin with _ or . are no data and are left out. A finished
 job writes _SUCCESS into OUT, a started one removes it.")]
 pub struct Args {
-    /// Parquet file, or folder of them
+    /// Parquet file, folder of them, or a pattern in quotes, such as 'lake/2024-*/' or 'lake/lang=fr/**/*.parquet'. Below OUT
+    /// files keep their paths below INPUT, or below the folder before the first wildcard
     input: String,
+    /// Translate only the files that this text file names: a path a line, relative to INPUT or in full, or a URL
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<String>,
+    /// Translate only the partitions for which this SQL is true; its columns are the folders named column=value
+    #[arg(long, value_name = "SQL")]
+    filter: Option<String>,
     /// Output: a file for a file, a folder for a folder
     #[arg(long, value_name = "OUT")]
     to: String,
@@ -174,9 +185,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
     let stores = args.stores.stores()?;
     let place = |text: &str| Place::new(text, &stores, runtime.handle());
+    let mut input = Inputs::new(&args.input, &stores, runtime.handle())?;
+    if let Some(manifest) = &args.manifest {
+        input = input.listed_in(place(manifest)?)?;
+    }
+    if let Some(sql) = &args.filter {
+        input = input.filtered(sql.clone());
+    }
     let begin = Instant::now();
     let plan = Plan::new(&Request {
-        input: place(&args.input)?,
+        input,
         output: place(&args.to)?,
         columns: columns(args, &place)?,
         settings: args.written.settings(),

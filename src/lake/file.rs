@@ -1,6 +1,6 @@
 //! One Parquet file: its footer, its embedding column, its rows.
 
-use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -67,7 +67,8 @@ impl File {
             .with_encoding_stats_as_mask(false);
         let windows = Windows::footer(&source);
         let loaded = match windows.refusal() {
-            None => ArrowReaderMetadata::load(&windows, options),
+            None => caught(|| ArrowReaderMetadata::load(&windows, options))
+                .unwrap_or_else(|reason| Err(ParquetError::General(reason))),
             Some(refusal) => return Err(refusal),
         };
         let file = match loaded {
@@ -125,11 +126,11 @@ impl File {
         let windows = Windows::new(&self.source, Vec::new(), 1);
         let mut reader = ParquetMetaDataReader::new_with_metadata(self.metadata().as_ref().clone())
             .with_column_index_policy(PageIndexPolicy::Optional);
-        let read = reader.read_page_indexes(&windows).and_then(|()| reader.finish());
+        let read = caught(|| reader.read_page_indexes(&windows).and_then(|()| reader.finish()));
         match windows.refusal() {
             Some(refusal) => Err(refusal),
             // It only spares reading: a damaged one is none.
-            None => Ok(read.ok().and_then(|metadata| metadata.into_builder().take_column_index())),
+            None => Ok(read.ok().and_then(Result::ok).and_then(|metadata| metadata.into_builder().take_column_index())),
         }
     }
 
@@ -294,23 +295,37 @@ impl Iterator for Batches {
     fn next(&mut self) -> Option<Self::Item> {
         let reader = self.reader.as_mut()?;
         // Some damage makes a decoder panic.
-        match catch_unwind(AssertUnwindSafe(|| reader.next())) {
+        match caught(|| reader.next()) {
             Ok(batch) => Some(batch?.map_err(|error| {
                 let damaged = || Error::file(&self.shown, format!("cannot be read: {error}"));
                 self.windows.refusal().unwrap_or_else(damaged)
             })),
-            Err(panic) => {
+            Err(reason) => {
                 self.reader = None;
-                Some(Err(Error::file(&self.shown, format!("cannot be read, it is damaged: {}", said(panic.as_ref())))))
+                Some(Err(Error::file(&self.shown, format!("cannot be read, it is damaged: {reason}"))))
             }
         }
     }
 }
 
-/// What a panic said.
-pub fn said(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
+thread_local! {
+    static CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work`; what a panic said is its error.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let outer = CAUGHT.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    CAUGHT.set(outer);
+    done.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given").to_owned()
+    })
+}
+
+/// Whether a panic of this thread becomes an error, and need not be printed as well.
+pub fn is_caught() -> bool {
+    CAUGHT.get()
 }
 
 /// Bytes of a row in memory, where all rows have the same.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::condition::Condition;
+use super::inputs::Inputs;
 use super::quality::{Trial, measure};
-use super::table::{At, Condition, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
+use super::table::{At, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
 use super::{Place, staged, stored};
 use crate::column::{Method, Translator};
 use crate::kernel::Rows;
@@ -33,9 +35,9 @@ const SMALL_POOL: usize = 1000;
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The table of the encoder to translate from.
-    pub source: Place,
+    pub source: Inputs,
     /// The table of the encoder to translate to.
-    pub target: Place,
+    pub target: Inputs,
     /// The column, or the columns, that name a row in both.
     pub key: Vec<String>,
     /// The source's embedding column; found where absent.
@@ -197,7 +199,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
 /// Stores a translator; see [`Place::check_writable`] for what is not replaced.
 pub fn store(translator: &Translator, place: &Place, overwrite: bool) -> Result<()> {
     place.check_writable(overwrite)?;
-    place.local().and_then(Path::parent).into_iter().for_each(staged::clean);
+    place.local().as_deref().and_then(Path::parent).into_iter().for_each(staged::clean);
     stored::write_translator(translator, place)
 }
 

@@ -164,6 +164,13 @@ impl Folder {
         }
     }
 
+    /// Files that were found equal and that this job has not looked at.
+    pub fn others(&self, work: &Work, looked_at: &BTreeMap<String, Equal>) -> BTreeMap<String, Equal> {
+        let known = self.seen.work.as_ref().is_some_and(|seen| seen.is(work));
+        let others = self.seen.files.iter().filter(|(path, _)| known && !looked_at.contains_key(*path));
+        others.map(|(path, equal)| (path.clone(), equal.clone())).collect()
+    }
+
     /// Notes which outputs are equal to their sources, and, where that is all there is to do, that the folder is complete.
     pub fn finished(&self, work: &Work, files: BTreeMap<String, Equal>, complete: bool) -> Result<()> {
         let mut digest = blake3::Hasher::new();

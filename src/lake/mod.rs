@@ -4,12 +4,15 @@
 //! that an output appears whole or not at all. Functions that read or write block on the store's runtime: call them from
 //! plain threads, never from inside the runtime.
 
+mod condition;
 pub mod describe;
 mod file;
 pub mod fit;
 mod folder;
+pub mod inputs;
 mod lineage;
 mod output;
+mod partitions;
 pub mod place;
 mod quality;
 mod staged;
@@ -18,4 +21,6 @@ mod table;
 pub mod translate;
 mod window;
 
+pub use file::is_caught;
+pub use inputs::{Inputs, Selection};
 pub use place::{Place, Source};

@@ -83,7 +83,7 @@ impl Output {
     fn staged(&self, parts: Option<Parts>) -> std::io::Result<Staged> {
         match (parts, self.place.local()) {
             (Some(Parts::Local(staged)), _) => Ok(staged),
-            (_, Some(path)) => Staged::new(path),
+            (_, Some(path)) => Staged::new(&path),
             (_, None) => Err(std::io::ErrorKind::Unsupported.into()),
         }
     }

@@ -4,24 +4,29 @@ use std::ops::Range;
 use std::path::{Component, Path as LocalPath, PathBuf};
 use std::sync::Arc;
 
-use futures::TryStreamExt;
+use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 use url::{Position, Url};
 
+use crate::session::layout;
 use crate::session::stores::Stores;
 use crate::{Error, Result};
 
 /// A file or a folder, there or not yet.
 #[derive(Debug, Clone)]
 pub struct Place {
-    store: Arc<dyn ObjectStore>,
-    /// The store's.
-    url: String,
+    home: Arc<Home>,
     path: Path,
     shown: String,
-    local: Option<PathBuf>,
+}
+
+/// What places of one store share: a lake has a hundred thousand of them.
+#[derive(Debug)]
+struct Home {
+    store: Arc<dyn ObjectStore>,
+    url: String,
     runtime: Handle,
 }
 
@@ -30,59 +35,44 @@ pub struct Place {
 pub struct Source {
     place: Place,
     meta: ObjectMeta,
-    relative: String,
+    /// Where in the path the part relative to the input begins.
+    relative: usize,
 }
+
+/// The files of this machine.
+const LOCAL: &str = "file://";
 
 /// Bytes asked for at a time where a file is read for its digest.
 const DIGEST_READ: u64 = 8 << 20;
 
-/// What a place holds.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// The files, sorted by path; at least one.
-    pub files: Vec<Source>,
-    /// Whether the place is one file itself, and not a folder of them.
-    pub single: bool,
-}
-
 impl Place {
     /// The place a person names: a path of this machine, or a URL. Nothing needs to be there.
+    ///
+    /// After `s3://bucket/`, `file://` and the like comes the name as the store lists it, as the stores' own tools and table
+    /// formats write it: nothing in it is encoded. Only in `http(s)://` URLs `%20` is a space.
     pub fn new(text: &str, stores: &Stores, runtime: &Handle) -> Result<Self> {
-        if text.is_empty() {
-            return Err(Error::Invalid("a path is empty: name a file or a folder".into()));
+        let (url, path) = parse(text)?;
+        let home =
+            Home { store: stores.of(&url)?, url: url[..Position::BeforePath].to_owned(), runtime: runtime.clone() };
+        Ok(Self { home: Arc::new(home), path, shown: text.to_owned() })
+    }
+
+    /// The place that `text` names: relative to this folder, or in full. `None` where that is not below this folder.
+    pub fn named(&self, text: &str) -> Result<Option<Self>> {
+        if !text.contains("://") && !text.starts_with('/') {
+            return self.below(text.strip_prefix("./").unwrap_or(text)).map(Some);
         }
-        let local = match text.split_once("://") {
-            Some(("file", _)) => {
-                let path = Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
-                path.ok_or_else(|| {
-                    Error::file(text, "is no usable file URL: file:///folder/file.parquet would be one")
-                })?
+        let local = self.local().map(|local| local.display().to_string()).unwrap_or_default();
+        for folder in [self.shown.as_str(), &local].into_iter().filter(|folder| folder.starts_with('/')) {
+            // As it is named: what a link in the folder leads to need not be in the folder.
+            let rest = text.strip_prefix(folder.trim_end_matches('/'));
+            if let Some(relative) = rest.and_then(|rest| rest.strip_prefix('/')) {
+                return self.below(relative).map(Some);
             }
-            Some(_) => {
-                let url = Url::parse(text).map_err(|error| Error::file(text, format!("is no usable URL: {error}")))?;
-                let path = Path::from_url_path(url.path());
-                return Ok(Self {
-                    store: stores.of(&url)?,
-                    url: url[..Position::BeforePath].to_owned(),
-                    path: path.map_err(|error| Error::file(text, format!("is no usable URL: {error}")))?,
-                    shown: text.to_owned(),
-                    local: None,
-                    runtime: runtime.clone(),
-                });
-            }
-            None => PathBuf::from(text),
-        };
-        let resolved = resolve(&local).map_err(|source| Error::Io { path: text.to_owned(), source })?;
-        let path = Path::from_absolute_path(&resolved).map_err(|error| Error::file(text, error.to_string()))?;
-        let url = "file://".to_owned();
-        Ok(Self {
-            store: stores.of(&Url::parse("file:///").map_err(|error| Error::file(text, error.to_string()))?)?,
-            url,
-            path,
-            shown: text.to_owned(),
-            local: Some(resolved),
-            runtime: runtime.clone(),
-        })
+        }
+        let (url, path) = parse(text)?;
+        let within = url[..Position::BeforePath] == self.home.url && path.prefix_matches(&self.path);
+        within.then(|| self.below(self.relative(&path))).transpose()
     }
 
     /// As the person named it.
@@ -92,12 +82,12 @@ impl Place {
 
     /// The store.
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
-        &self.store
+        &self.home.store
     }
 
     /// What distinguishes it from every other place: its store and its path there.
     pub fn identity(&self) -> (&str, &Path) {
-        (&self.url, &self.path)
+        (&self.home.url, &self.path)
     }
 
     /// The path in the store.
@@ -105,14 +95,9 @@ impl Place {
         &self.path
     }
 
-    /// The path on this machine's disk, where it is there.
-    pub fn local(&self) -> Option<&LocalPath> {
-        self.local.as_deref()
-    }
-
     /// The runtime that the store's requests run on.
     pub fn runtime(&self) -> &Handle {
-        &self.runtime
+        &self.home.runtime
     }
 
     /// The name of the file or folder.
@@ -127,7 +112,7 @@ impl Place {
 
     /// Whether this place is inside `folder`, or is it.
     pub fn is_within(&self, folder: &Self) -> bool {
-        self.url == folder.url && self.path.prefix_matches(&folder.path)
+        self.home.url == folder.home.url && self.path.prefix_matches(&folder.path)
     }
 
     /// The place `relative` (parts separated by `/`) below this folder.
@@ -135,29 +120,31 @@ impl Place {
         let path =
             if self.path.as_ref().is_empty() { relative.to_owned() } else { format!("{}/{relative}", self.path) };
         Ok(Self {
-            store: Arc::clone(&self.store),
-            url: self.url.clone(),
+            home: Arc::clone(&self.home),
             path: Path::parse(path).map_err(object_store::Error::from)?,
             shown: format!("{}/{relative}", self.shown.trim_end_matches('/')),
-            local: self.local.as_ref().map(|local| local.join(relative)),
-            runtime: self.runtime.clone(),
         })
+    }
+
+    /// The path on this machine's disk, where it is there.
+    pub fn local(&self) -> Option<PathBuf> {
+        (self.home.url == LOCAL).then(|| LocalPath::new("/").join(self.path.as_ref()))
     }
 
     /// What the store says of the file here, `None` where there is no file.
     pub fn look(&self) -> Result<Option<ObjectMeta>> {
-        match self.runtime.block_on(self.store.head(&self.path)) {
+        match self.runtime().block_on(self.store().head(&self.path)) {
             Ok(meta) => Ok(Some(meta)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            // A file in the place of a folder on the way here: there can be no file.
-            Err(_) if self.local.as_ref().is_some_and(|local| !local.exists()) => Ok(None),
+            // A file in the place of a folder on the way here, or a folder whose name the store takes for a staged file's.
+            Err(_) if self.local().is_some_and(|local| !local.is_file()) => Ok(None),
             Err(error) => Err(Error::store(&self.shown, "cannot be looked up", &error)),
         }
     }
 
     /// Whether this is a folder of this machine, or ends in `/`, the way a person names a folder.
     pub fn is_folder(&self) -> bool {
-        self.shown.ends_with('/') || self.local.as_ref().is_some_and(|local| local.is_dir())
+        self.shown.ends_with('/') || self.local().is_some_and(|local| local.is_dir())
     }
 
     /// An error unless a file may be written here: it exists and `overwrite` is not given, or it is a folder.
@@ -183,42 +170,30 @@ impl Place {
 
     /// The file here, of which the store has said this.
     pub fn source(&self, meta: ObjectMeta) -> Source {
-        Source { place: self.clone(), meta, relative: self.name().to_owned() }
+        Source { place: self.clone(), meta, relative: self.path.as_ref().len() - self.name().len() }
     }
 
-    /// The file here, or all `*.parquet` files below this folder, sorted by path. Files and folders whose names begin with
-    /// `_` or `.` are no data and are left out.
-    pub fn find(&self) -> Result<Found> {
-        // A folder that is named as one (`bucket/folder/`) need not be asked whether it is a file.
-        if let Some(meta) = if self.shown.ends_with('/') { None } else { self.look()? } {
-            return Ok(Found { files: vec![self.source(meta)], single: true });
+    /// The file below this folder of which the store has said this.
+    pub fn source_below(&self, meta: ObjectMeta) -> Result<Source> {
+        let place = self.below(self.relative(&meta.location))?;
+        let relative = place.path.as_ref().len() - self.relative(&place.path).len();
+        Ok(Source { place, meta, relative })
+    }
+
+    /// What `path` is below this folder.
+    pub fn relative<'a>(&self, path: &'a Path) -> &'a str {
+        let below = path.as_ref().strip_prefix(self.path.as_ref()).unwrap_or_default();
+        below.strip_prefix('/').unwrap_or(below)
+    }
+
+    /// An error where the folder, this one or that of the file here, is a table of a format that keeps its own books.
+    pub fn check_no_table(&self, is_file: bool) -> Result<()> {
+        let folder = if is_file { self.path.parent().unwrap_or_default() } else { self.path.clone() };
+        let found = self.runtime().block_on(layout::table_around(self.store(), &folder));
+        match found.map_err(|error| Error::store(&self.shown, "cannot be listed", &error))? {
+            Some(format) => Err(Error::file(&self.shown, format.unwritable())),
+            None => Ok(()),
         }
-        let listed: Vec<_> = self
-            .runtime
-            .block_on(self.store.list(Some(&self.path)).try_collect())
-            .map_err(|error| Error::store(&self.shown, "cannot be listed", &error))?;
-        let mut sources = Vec::new();
-        for meta in listed {
-            let Some(parts) = meta.location.prefix_match(&self.path) else { continue };
-            let parts: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
-            let hidden = parts.iter().any(|part| part.starts_with(['_', '.']));
-            if !hidden && parts.last().is_some_and(|name| name.ends_with(".parquet")) {
-                let relative = parts.join("/");
-                sources.push(Source { place: self.below(&relative)?, meta, relative });
-            }
-        }
-        if sources.is_empty() {
-            return Err(Error::file(
-                &self.shown,
-                if self.is_folder() {
-                    "this folder has no *.parquet files (names that begin with _ or . are no data)"
-                } else {
-                    "there is no such file or folder"
-                },
-            ));
-        }
-        sources.sort_by(|a, b| a.place.path.cmp(&b.place.path));
-        Ok(Found { files: sources, single: false })
     }
 }
 
@@ -241,6 +216,12 @@ impl Source {
     /// What to ask the store for: these bytes (or all) of the version that was found, and of no other.
     pub fn get(&self, range: Option<Range<u64>>) -> GetOptions {
         GetOptions { range: range.map(GetRange::Bounded), if_match: self.meta.e_tag.clone(), ..GetOptions::default() }
+    }
+
+    /// All its bytes: of files that are small.
+    pub fn read(&self) -> Result<Bytes> {
+        let get = async { self.place.store().get_opts(self.place.path(), self.get(None)).await?.bytes().await };
+        self.place.runtime().block_on(get).map_err(|error| self.refused(&error))
     }
 
     /// Blake3 of its bytes, read once more; `None` where `stop` says so.
@@ -274,13 +255,37 @@ impl Source {
 
     /// Its path below the folder it was found in, or its name where it was named itself; parts separated by `/`.
     pub fn relative(&self) -> &str {
-        &self.relative
+        self.place.path.as_ref().get(self.relative..).unwrap_or_default()
     }
 
     /// As a person reads it.
     pub fn shown(&self) -> &str {
         self.place.shown()
     }
+}
+
+/// The store and the path there that a text names.
+fn parse(text: &str) -> Result<(Url, Path)> {
+    let unusable = |error: &dyn std::fmt::Display| Error::file(text, format!("is no usable path or URL: {error}"));
+    let local = match text.split_once("://") {
+        None if text.is_empty() => return Err(Error::Invalid("a path is empty: name a file or a folder".into())),
+        None => PathBuf::from(text),
+        Some(("file", path)) if path.starts_with('/') => PathBuf::from(path),
+        Some(("file", _)) => return Err(unusable(&"file:///folder/file.parquet would be one")),
+        Some(("http" | "https", _)) => {
+            let url = Url::parse(text).map_err(|error| unusable(&error))?;
+            let path = Path::from_url_path(url.path()).map_err(|error| unusable(&error))?;
+            return Ok((url, path));
+        }
+        Some((scheme, rest)) => {
+            let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let url = Url::parse(&format!("{scheme}://{bucket}/")).map_err(|error| unusable(&error))?;
+            return Ok((url, Path::parse(path).map_err(|error| unusable(&error))?));
+        }
+    };
+    let resolved = resolve(&local).map_err(|source| Error::Io { path: text.to_owned(), source })?;
+    let path = Path::from_absolute_path(&resolved).map_err(|error| unusable(&error))?;
+    Ok((Url::parse("file:///").map_err(|error| unusable(&error))?, path))
 }
 
 /// The absolute path with symbolic links resolved as far as the path exists, and no `.` or `..`.

@@ -6,17 +6,15 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, Schema};
-use datafusion::common::DFSchema;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::prelude::SessionContext;
+use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use serde_json::Value;
 
-use super::Place;
+use super::condition::{Compiled, Condition};
 use super::file::{File, VectorColumn};
+use super::inputs::Inputs;
 use crate::column::keys::KeyFlaw;
 use crate::column::{Embeddings, KeyKind, Keys};
 use crate::kernel::keyed::Draw;
@@ -29,7 +27,7 @@ pub struct At {
     row: u64,
 }
 
-/// A table: one Parquet file, or the files of a folder.
+/// A table: one Parquet file, or the files of a folder or a pattern.
 #[derive(Debug)]
 pub struct Table {
     files: Vec<File>,
@@ -45,17 +43,6 @@ pub struct Conditions<'a> {
     pub evaluate: Option<Condition<'a>>,
     /// A column whose values keep rows together.
     pub group: Option<&'a str>,
-}
-
-/// A condition in SQL.
-#[derive(Clone, Copy)]
-pub struct Condition<'a> {
-    /// The option it was given by.
-    pub option: &'static str,
-    /// The text.
-    pub sql: &'a str,
-    /// What understands it.
-    pub session: &'a SessionContext,
 }
 
 /// Rows with their keys; what has no place among anchors nor held-out rows is left out.
@@ -105,9 +92,9 @@ pub struct PoolDraw {
 
 impl Table {
     /// Opens every file of a table.
-    pub fn open(place: &Place) -> Result<Self> {
-        let files = place.find()?.files.into_iter().map(File::open).collect::<Result<Vec<_>>>()?;
-        Ok(Self { files, shown: place.shown().to_owned() })
+    pub fn open(inputs: &Inputs) -> Result<Self> {
+        let files = inputs.select()?.files.into_iter().map(File::open).collect::<Result<Vec<_>>>()?;
+        Ok(Self { files, shown: inputs.shown().to_owned() })
     }
 
     /// As the person named it.
@@ -167,8 +154,14 @@ impl Table {
             let keys = key.iter().map(|name| file.column(name)).collect::<Result<Vec<_>>>()?;
             check_kinds(file, key, &keys, kinds)?;
             let group = conditions.group.map(|name| file.column(name)).transpose()?;
-            let anchors = conditions.anchors.map(|condition| Compiled::parse(file, condition)).transpose()?;
-            let evaluate = conditions.evaluate.map(|condition| Compiled::parse(file, condition)).transpose()?;
+            let anchors = conditions
+                .anchors
+                .map(|condition| Compiled::parse(condition, file.schema(), file.shown()))
+                .transpose()?;
+            let evaluate = conditions
+                .evaluate
+                .map(|condition| Compiled::parse(condition, file.schema(), file.shown()))
+                .transpose()?;
 
             let mut columns: Vec<usize> = keys.iter().copied().chain(group).collect();
             columns.extend(anchors.iter().chain(&evaluate).flat_map(|compiled| compiled.columns.iter().copied()));
@@ -176,16 +169,16 @@ impl Table {
             columns.dedup();
             let projected = file.schema().project(&columns)?;
             let position = |column: usize| columns.binary_search(&column).unwrap_or(0);
-            let anchors = anchors.map(|compiled| compiled.plan(file, &projected)).transpose()?;
-            let evaluate = evaluate.map(|compiled| compiled.plan(file, &projected)).transpose()?;
+            let anchors = anchors.map(|compiled| compiled.plan(&projected)).transpose()?;
+            let evaluate = evaluate.map(|compiled| compiled.plan(&projected)).transpose()?;
 
             let mut first = 0u64;
             for batch in file.read(&columns, file.batch_rows(&columns, None), None)? {
                 let batch = batch?;
                 let rows = batch.num_rows();
-                let evaluate = evaluate.as_ref().map(|condition| condition.rows(file, &batch)).transpose()?;
+                let evaluate = evaluate.as_ref().map(|condition| condition.rows(&batch)).transpose()?;
                 let anchor = match &anchors {
-                    Some(condition) => condition.rows(file, &batch)?,
+                    Some(condition) => condition.rows(&batch)?,
                     None => vec![true; rows],
                 };
                 let evaluate = evaluate.unwrap_or_else(|| vec![false; rows]);
@@ -509,62 +502,6 @@ fn as_text(file: &File, column: &ArrayRef) -> Result<ArrayRef> {
 
 fn text(column: &ArrayRef, row: usize) -> Arc<str> {
     Arc::from(column.as_string::<i32>().value(row))
-}
-
-/// A condition understood against a file's columns.
-struct Compiled<'a> {
-    condition: Condition<'a>,
-    expression: datafusion::logical_expr::Expr,
-    columns: Vec<usize>,
-}
-
-impl<'a> Compiled<'a> {
-    fn parse(file: &File, condition: Condition<'a>) -> Result<Self> {
-        let schema = DFSchema::try_from(file.schema().as_ref().clone())?;
-        let expression = condition
-            .session
-            .parse_sql_expr(condition.sql, &schema)
-            .map_err(|error| condition.wrong(file, &Error::from(error)))?;
-        let columns = expression.column_refs().iter().map(|column| file.column(&column.name)).collect::<Result<_>>()?;
-        Ok(Self { condition, expression, columns })
-    }
-
-    /// As an expression over batches of the projected columns.
-    fn plan(self, file: &File, projected: &Schema) -> Result<Planned<'a>> {
-        let wrong = |error| self.condition.wrong(file, &Error::from(error));
-        let schema = DFSchema::try_from(projected.clone())?;
-        let planned = self.condition.session.create_physical_expr(self.expression.clone(), &schema).map_err(wrong)?;
-        let data_type = planned.data_type(projected).map_err(wrong)?;
-        if data_type != DataType::Boolean {
-            return Err(Error::Invalid(format!(
-                "{} {}: is {data_type}, not a condition (true or false)",
-                self.condition.option, self.condition.sql
-            )));
-        }
-        Ok(Planned { condition: self.condition, expression: planned })
-    }
-}
-
-impl Condition<'_> {
-    fn wrong(&self, file: &File, error: &Error) -> Error {
-        Error::Invalid(format!("{} {}: {error} (of {})", self.option, self.sql, file.shown()))
-    }
-}
-
-/// A condition ready to run.
-struct Planned<'a> {
-    condition: Condition<'a>,
-    expression: Arc<dyn PhysicalExpr>,
-}
-
-impl Planned<'_> {
-    /// Which rows hold; NULL is no.
-    fn rows(&self, file: &File, batch: &RecordBatch) -> Result<Vec<bool>> {
-        let value = self.expression.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
-        let value = value.map_err(|error| self.condition.wrong(file, &Error::from(error)))?;
-        let holds: &BooleanArray = value.as_boolean();
-        Ok(holds.iter().map(|holds| holds == Some(true)).collect())
-    }
 }
 
 /// The embedding columns of a table's files.

@@ -11,6 +11,7 @@ use datafusion::prelude::SessionContext;
 
 use super::report::{Report, StatementReport};
 use super::script::{Script, Statement};
+use crate::session::memory;
 use crate::{Error, Result};
 
 /// What a statement gave.
@@ -52,6 +53,9 @@ pub async fn execute(context: &SessionContext, sql: &str) -> Result<Outcome> {
 pub trait Watch {
     /// A statement, the `index`th of `total` counted from 0, is about to run.
     fn started(&mut self, statement: &Statement, index: usize, total: usize);
+
+    /// Something about the statement that was started last that a person wants to know.
+    fn noted(&mut self, text: &str);
 
     /// Reads the rows of a statement to their end, or as far as they are wanted; returns how many there were.
     fn rows(&mut self, rows: SendableRecordBatchStream) -> impl Future<Output = Result<u64>>;
@@ -97,9 +101,40 @@ pub async fn run(context: &SessionContext, script: &Script, watch: &mut impl Wat
 }
 
 async fn one(context: &SessionContext, statement: &Statement, watch: &mut impl Watch) -> Result<Option<u64>, Error> {
+    let plan = context.state().create_logical_plan(&statement.sql).await?;
+    let fewer = memory::partitions(context, &plan).await?;
+    if let Some(partitions) = fewer {
+        let all = context.copied_config().target_partitions();
+        watch.noted(&format!("{partitions} of {all} partitions, for its scans to fit into memory"));
+    }
+    let _partitions = fewer.map(|fewer| Fewer::new(context, fewer));
     Ok(match execute(context, &statement.sql).await? {
         Outcome::Rows(rows) => Some(watch.rows(rows).await?),
         Outcome::Written(rows) => Some(rows),
         Outcome::Done => None,
     })
+}
+
+/// While it lives, queries have fewer partitions.
+struct Fewer<'a> {
+    context: &'a SessionContext,
+    before: usize,
+}
+
+impl<'a> Fewer<'a> {
+    fn new(context: &'a SessionContext, partitions: usize) -> Self {
+        let before = context.copied_config().target_partitions();
+        set_partitions(context, partitions);
+        Self { context, before }
+    }
+}
+
+impl Drop for Fewer<'_> {
+    fn drop(&mut self) {
+        set_partitions(self.context, self.before);
+    }
+}
+
+fn set_partitions(context: &SessionContext, partitions: usize) {
+    context.state_ref().write().config_mut().options_mut().execution.target_partitions = partitions;
 }

@@ -14,6 +14,7 @@ use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use object_store::Error as StoreError;
 
+use super::layout;
 use crate::Error;
 
 /// Makes table names that are paths mean the files there.
@@ -58,13 +59,13 @@ impl UrlTableFactory for FileTables {
         let mut found = None;
         let mut others = false;
         let mut files = match url.list_all_files(&state, store.as_ref(), "").await {
-            Err(error) if !is_missing(&error) => return Err(named(name, error)),
+            Err(error) if !is_missing(&error) => return Err(named(name, "cannot be listed", error)),
             files => files.ok(),
         };
         while let Some(stream) = &mut files {
             match stream.try_next().await {
                 Ok(Some(file)) => found = format(file.location.as_ref()),
-                Err(error) if !is_missing(&error) => return Err(named(name, error)),
+                Err(error) if !is_missing(&error) => return Err(named(name, "cannot be listed", error)),
                 Ok(None) | Err(_) => break,
             }
             if found.is_some() {
@@ -79,12 +80,19 @@ impl UrlTableFactory for FileTables {
                 (true, true) => Err(Error::file(name, "no Parquet, CSV, JSON or Arrow file there").into()),
             };
         };
+        // The folder's own metadata are seen when its schema is inferred, for then all of it is listed.
+        if let Some(format) = layout::table_above(&store, url.prefix()).await? {
+            return Err(Error::file(name, format.unreadable()).into());
+        }
         let format = format.create(&state, &HashMap::new())?;
         let options = ListingOptions::new(format).with_file_extension(extension);
         let table = ListingTableConfig::new(url.clone()).with_listing_options(options);
-        let table = table.infer_partitions_from_path(&state).await?.infer_schema(&state).await;
-        // The engine's message says what is wrong, but not in which table.
-        let table = table.map_err(|error| Error::file(name, Error::from(error).to_string()))?;
+        let table = async { table.infer_partitions_from_path(&state).await?.infer_schema(&state).await };
+        let table = table.await.map_err(|error| match named(name, "cannot be read", error).into() {
+            // The engine's message says what is wrong, but not in which table.
+            Error::Engine(error) => Error::file(name, Error::Engine(error).to_string()),
+            error => error,
+        })?;
         Ok(Some(Arc::new(ListingTable::try_new(table)?)))
     }
 }
@@ -94,9 +102,9 @@ fn is_missing(error: &DataFusionError) -> bool {
 }
 
 /// What a store said, with the name of the table.
-fn named(name: &str, error: DataFusionError) -> DataFusionError {
+fn named(name: &str, what: &str, error: DataFusionError) -> DataFusionError {
     match error.find_root() {
-        DataFusionError::ObjectStore(refusal) => Error::store(name, "cannot be listed", refusal).into(),
+        DataFusionError::ObjectStore(refusal) => Error::store(name, what, refusal).into(),
         _ => error,
     }
 }

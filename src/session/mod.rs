@@ -6,6 +6,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use memory::Memory;
 use stores::{Access, Stores};
 
 use crate::{Result, functions};
@@ -13,6 +14,9 @@ use crate::{Result, functions};
 mod embedding;
 mod files;
 mod folders;
+pub(crate) mod layout;
+mod listing;
+pub mod memory;
 mod sink;
 mod staging;
 pub mod stores;
@@ -23,6 +27,8 @@ mod target;
 pub struct Settings {
     /// How many partitions a query uses; the number of cores when absent.
     pub partitions: Option<usize>,
+    /// Bytes of memory that queries may take, about; no limit when absent.
+    pub memory: Option<usize>,
     /// How stores are reached; as the environment says when absent.
     pub stores: Option<Arc<Stores>>,
     /// Rows in a batch; a batch of 2,048 rows of 768 numbers takes 6 MB.
@@ -31,8 +37,8 @@ pub struct Settings {
 
 /// A new session with everything of ours in it.
 ///
-/// Beyond the engine's own: files and folders can be named as tables (`FROM 'file.parquet'`, `FROM 'folder/'`),
-/// `information_schema` and `SHOW` work, and COPY and INSERT write all or nothing. COPY to a file that exists, or a folder
+/// Beyond the engine's own: files and folders can be named as tables (`FROM 'file.parquet'`, `FROM 'folder/'`), names that
+/// begin with `_` or `.` are no data in a folder, the folder of a Delta, Iceberg or Hudi table is refused, `information_schema` and `SHOW` work, and COPY and INSERT write all or nothing. COPY to a file that exists, or a folder
 /// that is not empty, is an error unless it says `OPTIONS (mode 'overwrite')` or, for a folder, `(mode 'append')`.
 pub fn context(settings: &Settings) -> Result<SessionContext> {
     let mut config = SessionConfig::new()
@@ -42,6 +48,9 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
     if let Some(partitions) = settings.partitions {
         config = config.with_target_partitions(partitions);
     }
+    if let Some(memory) = settings.memory {
+        config = config.with_extension(Arc::new(Memory(memory)));
+    }
     let options = config.options_mut();
     // Vectors are noise to a compressor: a higher level costs time and saves one percent.
     options.execution.parquet.compression = Some("zstd(1)".to_owned());
@@ -50,7 +59,12 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
 
     // The engine remembers a folder's files for ever and would not see what others write into it.
     let stores = settings.stores.clone().map_or_else(|| Stores::new(Access::default()).map(Arc::new), Ok)?;
+    let stores = Arc::new(listing::Listings(stores));
     let runtime = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).with_object_store_registry(stores);
+    let runtime = match settings.memory {
+        Some(memory) => runtime.with_memory_limit(Memory(memory).pool(), 1.0),
+        None => runtime,
+    };
     let runtime = runtime.build_arc()?;
 
     let mut state: SessionState =

@@ -8,6 +8,7 @@ use futures::TryStreamExt;
 use object_store::path::{Path, PathPart};
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 
+use super::layout::{self, is_hidden};
 use crate::{Error, Result};
 
 /// What to do with what is at the target: `OPTIONS (mode 'overwrite')`.
@@ -81,6 +82,10 @@ impl Target {
         };
         // As the engine's writer decides: partitions always make a folder.
         let single = sink.table_partition_cols.is_empty() && sink.file_output_mode.single_file_output(url);
+        let folder = if single { prefix.parent().unwrap_or_default() } else { prefix.clone() };
+        if let Some(format) = layout::table_around(store, &folder).await? {
+            return Err(Error::file(path, format.unwritable()));
+        }
         if single {
             return match (mode, is_file) {
                 (Some(Mode::Append), _) => Err(Error::file(
@@ -147,14 +152,13 @@ impl Found {
     fn at(location: &Path, folder: &Path, sink: &FileSinkConfig) -> Self {
         let mut folders: Vec<_> = location.prefix_match(folder).into_iter().flatten().collect();
         let Some(name) = folders.pop() else { return Self::Foreign };
-        let is_hidden = |name: &PathPart<'_>| name.as_ref().starts_with(['_', '.']);
-        if is_hidden(&name) || !name.as_ref().ends_with(&format!(".{}", sink.file_extension)) {
+        if is_hidden(name.as_ref()) || !name.as_ref().ends_with(&format!(".{}", sink.file_extension)) {
             return Self::Foreign;
         }
         let columns = sink.table_partition_cols.iter().map(|(column, _)| PathPart::from(format!("{column}=")));
         let ours = folders.len() <= columns.len()
             && folders.iter().zip(columns).all(|(folder, column)| folder.as_ref().starts_with(column.as_ref()));
-        match folders.iter().all(|folder| folder.as_ref().contains('=') && !is_hidden(folder)) {
+        match folders.iter().all(|folder| folder.as_ref().contains('=') && !is_hidden(folder.as_ref())) {
             _ if ours => Self::Data,
             true => Self::OtherPartition,
             false => Self::Foreign,

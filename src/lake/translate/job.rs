@@ -1,7 +1,6 @@
 //! The workers of a job, and what they share.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use super::plan::Task;
 use super::rewrite::{Encoded, Failure, Reading, Rewrite, Writer};
 use super::{BadRow, OnBad, Plan, Progress, Why};
 use crate::kernel::block::Scratch;
-use crate::lake::file::{File, said};
+use crate::lake::file::{File, caught};
 use crate::lake::folder::Equal;
 use crate::lake::lineage::{Lineage, Origin, hint};
 use crate::{Error, Result};
@@ -123,16 +122,16 @@ impl<'a> Board<'a> {
                 Step::Read(flight, _) | Step::Hash(flight) => (flight.task, Some(Arc::clone(flight))),
             };
             // The others wait for this file: a panic must end its work like any error.
-            let stepped = catch_unwind(AssertUnwindSafe(|| match step {
+            let stepped = caught(|| match step {
                 Step::Leave => Ok(()),
                 Step::Open(task) => self.open(task),
                 Step::Read(flight, reading) => self.advance(&flight, reading, &mut scratch),
                 Step::Hash(flight) => self.hash(&flight),
-            }));
+            });
             let failure = match stepped {
                 Ok(Ok(())) => None,
                 Ok(Err(failure)) => Some(failure),
-                Err(panic) => Some(Failure::Input(self.plan.panicked(task, said(panic.as_ref())))),
+                Err(reason) => Some(Failure::Input(self.plan.panicked(task, &reason))),
             };
             let mut state = lock(&self.state);
             state.opening -= usize::from(opens);

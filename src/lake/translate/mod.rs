@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{Place, staged};
+use super::{Inputs, Place, staged};
 use crate::Error;
 use job::{Board, Done};
 pub use plan::{Plan, Why};
@@ -26,8 +26,8 @@ mod rewrite;
 /// What to translate.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// A Parquet file or a folder of them.
-    pub input: Place,
+    /// A Parquet file, or the files of a folder, a pattern or a list.
+    pub input: Inputs,
     /// A file for a file, a folder for a folder.
     pub output: Place,
     /// The columns to translate; at least one.
@@ -167,10 +167,13 @@ impl Plan {
     pub fn run(self, progress: &Progress) -> Outcome {
         let begun = self.folder.as_ref().map_or(Ok(()), |folder| {
             folder.claim(&self.work, self.overwrite)?;
-            if self.tasks.is_empty() && self.orphans.is_empty() { Ok(()) } else { folder.started() }
+            // A job over some of the files says nothing of the folder as a whole, neither before nor after.
+            let changes = self.whole && !(self.tasks.is_empty() && self.orphans.is_empty());
+            if changes { folder.started() } else { Ok(()) }
         });
-        let folders: BTreeSet<_> = self.tasks.iter().filter_map(|task| task.output.local()?.parent()).collect();
-        folders.into_iter().for_each(staged::clean);
+        let folder_of = |task: &plan::Task| Some(task.output.local()?.parent()?.to_owned());
+        let folders: BTreeSet<_> = self.tasks.iter().filter_map(folder_of).collect();
+        folders.iter().for_each(|folder| staged::clean(folder));
         let done = match begun {
             Ok(()) => Board::new(&self, progress).run(self.threads),
             Err(error) => Done { error: Some(error), ..Done::default() },
@@ -205,15 +208,18 @@ impl Plan {
         let Some(folder) = &self.folder else { return outcome };
         let mut equal = self.current;
         equal.extend(done.written.into_iter().chain(done.same).map(|(task, equal)| (path_of(task).to_owned(), equal)));
-        let whole = outcome.error.is_none() && outcome.failed.is_empty() && !progress.stopped();
+        if !self.whole {
+            equal.extend(folder.others(&self.work, &equal));
+        }
+        let ended = outcome.error.is_none() && outcome.failed.is_empty() && !progress.stopped();
         let finished = (|| {
-            if whole && self.delete_orphans {
+            if ended && self.delete_orphans {
                 while let Some(path) = outcome.orphans.pop() {
                     folder.delete(&path)?;
                     outcome.removed += 1;
                 }
             }
-            folder.finished(&self.work, equal, whole && outcome.orphans.is_empty())
+            folder.finished(&self.work, equal, ended && self.whole && outcome.orphans.is_empty())
         })();
         outcome.error = outcome.error.or(finished.err());
         outcome

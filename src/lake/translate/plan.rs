@@ -17,9 +17,8 @@ use crate::kernel::block::Scratch;
 use crate::lake::file::{File, VectorColumn};
 use crate::lake::folder::{Equal, Folder};
 use crate::lake::lineage::{Lineage, Translation, Work, hint};
-use crate::lake::place::Found;
 use crate::lake::stored::read_translator;
-use crate::lake::{Place, Source};
+use crate::lake::{Place, Selection, Source};
 use crate::{Error, Result};
 
 /// Files that are named in an error; the rest is counted.
@@ -43,6 +42,8 @@ pub struct Plan {
     /// Outputs whose source is gone, by their path in the folder.
     pub(super) orphans: Vec<String>,
     pub(super) delete_orphans: bool,
+    /// Whether the job is over all of the input.
+    pub(super) whole: bool,
     /// The output's folder; `None` where a file is translated to a file.
     pub(super) folder: Option<Folder>,
 }
@@ -89,7 +90,14 @@ impl Plan {
         let of_step = |step: &Step| Translation::new(&step.translator, step.column.as_deref().unwrap_or_default());
         let work = Work { columns: recipe.steps.iter().map(of_step).collect(), output: request.output_settings() };
         let threads = request.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
-        let Found { files: sources, single } = request.input.find()?;
+        let Selection { files: sources, single, whole } = request.input.select()?;
+        if !whole && matches!(request.orphans, Orphans::Delete { .. }) {
+            return Err(Error::Invalid(
+                "--delete-orphans needs the whole input: with a pattern, a manifest or a filter nobody can tell which \
+                 sources are gone"
+                    .into(),
+            ));
+        }
         let into_folder = !single || request.output.is_folder();
         let outputs = outputs(request, &sources, single, into_folder)?;
 
@@ -114,8 +122,8 @@ impl Plan {
         }
 
         let orphans = match &folder {
-            Some(folder) => orphans(folder, &work, &sources, threads)?,
-            None => Vec::new(),
+            Some(folder) if whole => orphans(folder, &work, &sources, threads)?,
+            _ => Vec::new(),
         };
         let mut plan = Self {
             recipe,
@@ -128,6 +136,7 @@ impl Plan {
             current: BTreeMap::new(),
             skipped: Vec::new(),
             orphans,
+            whole,
             delete_orphans: matches!(request.orphans, Orphans::Delete { .. }),
             folder,
         };
@@ -249,17 +258,18 @@ impl Plan {
 fn outputs(request: &Request, sources: &[Source], single: bool, into_folder: bool) -> Result<Vec<Place>> {
     let exists = |place: &Place, message: String| Err(Error::Exists { path: place.shown().to_owned(), message });
     let output = &request.output;
-    if !single && output.is_within(&request.input) {
-        return exists(
-            output,
-            format!("is in the input folder {}: name a folder outside of it", request.input.shown()),
-        );
-    }
     if into_folder && output.look()?.is_some() {
         return exists(output, "is a file, and the input is a folder: name a folder".into());
     }
+    output.check_no_table(!into_folder)?;
     let place = |source: &Source| if into_folder { output.below(source.relative()) } else { Ok(output.clone()) };
     let outputs = sources.iter().map(place).collect::<Result<Vec<_>>>()?;
+    if !single && outputs.iter().any(|output| request.input.covers(output)) {
+        return exists(
+            output,
+            format!("is in the input folder {}: name a folder outside of it", request.input.folder().shown()),
+        );
+    }
     let inputs: HashSet<_> =
         sources.iter().map(Source::place).chain(request.translators()).map(Place::identity).collect();
     match outputs.iter().find(|output| inputs.contains(&output.identity())) {

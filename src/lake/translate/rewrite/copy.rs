@@ -1,7 +1,6 @@
 //! The columns that are not translated: their chunks are copied as they are, or their values record by record.
 
 use std::io::{Read, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +17,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::writer::SerializedRowGroupWriter;
 
 use super::Failure;
-use crate::lake::file::{File, said};
+use crate::lake::file::{File, caught};
 use crate::lake::window::{Cursor, Windows};
 use crate::{Error, Result};
 
@@ -91,7 +90,7 @@ impl Chunks {
                 (values.cloned(), pages.cloned())
             }
         };
-        let bloom_filter = Sbbf::read_from_column_chunk(chunk, &self.windows);
+        let bloom_filter = caught(|| Sbbf::read_from_column_chunk(chunk, &self.windows));
         if let Some(refusal) = self.windows.refusal() {
             return Err(Failure::Input(refusal));
         }
@@ -101,7 +100,7 @@ impl Chunks {
             rows_written: u64::try_from(rows).unwrap_or_default(),
             metadata: metadata.build().map_err(Failure::output)?,
             // It only spares reading: a damaged one is none.
-            bloom_filter: bloom_filter.unwrap_or_default(),
+            bloom_filter: bloom_filter.ok().and_then(Result::ok).flatten(),
             column_index,
             offset_index,
         };
@@ -254,16 +253,16 @@ impl Copy<'_> {
             defs.clear();
             reps.clear();
             // Some damage makes a decoder panic.
-            let read = catch_unwind(AssertUnwindSafe(|| {
+            let read = caught(|| {
                 from.read_records(count, defined.then_some(&mut defs), repeated.then_some(&mut reps), &mut values)
-            }));
+            });
             let records = match read {
                 Ok(Ok((0, ..))) => {
                     return Err(Copied::Unreadable(format!("{} rows are missing: it is damaged", self.rows)));
                 }
                 Ok(Ok((records, ..))) => records,
                 Ok(Err(error)) => return Err(Copied::Unreadable(error.to_string())),
-                Err(panic) => return Err(Copied::Unreadable(format!("it is damaged: {}", said(panic.as_ref())))),
+                Err(reason) => return Err(Copied::Unreadable(format!("it is damaged: {reason}"))),
             };
             to.write_batch(&values, defined.then_some(&defs), repeated.then_some(&reps)).map_err(Copied::Unwritable)?;
             self.rows -= records as u64;

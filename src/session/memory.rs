@@ -1,0 +1,120 @@
+//! What a query's scans take in memory, known before it runs.
+//!
+//! The engine's Parquet reader fetches the column chunks of a row group whole, one row group a partition. So a scan takes at
+//! most as many times the largest row group's columns as there are partitions: where that is more than the session may take,
+//! the query gets fewer partitions.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::{FileScanConfig, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionContext;
+use object_store::ObjectMeta;
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::{Error, Result};
+
+/// The share of the memory that scans may take; the rest is the engine's, for joins, sorts and aggregates.
+const SCANS: f64 = 0.5;
+/// Of the files of a scan the largest are looked into.
+const LOOKED_INTO: usize = 16;
+
+/// What the session may take in memory, if it was told.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory(pub usize);
+
+impl Memory {
+    /// What is left to the engine's operators.
+    pub fn pool(self) -> usize {
+        (self.0 as f64 * (1.0 - SCANS)) as usize
+    }
+}
+
+/// How many partitions a query may have for its scans to fit; `None` where as many as there are do. A query whose scans do
+/// not fit with one is an error.
+pub async fn partitions(context: &SessionContext, plan: &LogicalPlan) -> Result<Option<usize>> {
+    let Some(memory) = context.copied_config().get_extension::<Memory>() else { return Ok(None) };
+    let plan = match plan {
+        LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table)) => table.input.as_ref(),
+        LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => return Ok(None),
+        plan => plan,
+    };
+    let plan = context.state().create_physical_plan(plan).await?;
+    let mut scans = Vec::new();
+    plan.apply(|node| {
+        collect(node, &mut scans);
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+
+    let budget = (memory.0 as f64 * SCANS) as usize;
+    let now = context.copied_config().target_partitions();
+    let (mut all, mut largest) = (0, None);
+    for scan in scans {
+        let (bytes, path) = row_group(context, &scan).await?;
+        all += bytes;
+        if largest.as_ref().is_none_or(|(most, _)| bytes > *most) {
+            largest = Some((bytes, path));
+        }
+    }
+    match (largest, budget.checked_div(all)) {
+        (Some((bytes, path)), Some(0)) => Err(Error::file(
+            path,
+            format!(
+                "has a row group of which this query needs {} MB at once, and the session may take {} MB: allow more \
+                 (--memory), or write the file with smaller row groups",
+                bytes >> 20,
+                memory.0 >> 20
+            ),
+        )),
+        (_, Some(fit)) if fit < now => Ok(Some(fit)),
+        _ => Ok(None),
+    }
+}
+
+fn collect(node: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>) {
+    if let Some(source) = node.downcast_ref::<DataSourceExec>()
+        && let Some((scan, _)) = source.downcast_to_file_source::<ParquetSource>()
+    {
+        scans.push(scan.clone());
+    }
+}
+
+/// The most that one row group of a scan's files takes, of the columns that it reads, and the file that has it.
+async fn row_group(context: &SessionContext, scan: &FileScanConfig) -> Result<(usize, String)> {
+    let mut files: Vec<ObjectMeta> =
+        scan.file_groups.iter().flat_map(|group| group.iter()).map(|file| file.object_meta.clone()).collect();
+    files.sort_by(|a, b| (b.size, &a.location).cmp(&(a.size, &b.location)));
+    files.dedup_by(|a, b| a.location == b.location);
+    let schema = scan.projected_schema()?;
+    let runtime = context.runtime_env();
+    let store = runtime.object_store(&scan.object_store_url)?;
+    let mut most = (0, String::new());
+    for file in files.into_iter().take(LOOKED_INTO) {
+        // The scan itself will find it there.
+        let remembered = Some(runtime.cache_manager.get_file_metadata_cache());
+        let footer = DFParquetMetadata::new(store.as_ref(), &file).with_file_metadata_cache(remembered);
+        let footer = footer.fetch_metadata().await?;
+        let bytes = largest(&footer, |name| schema.index_of(name).is_ok());
+        if bytes > most.0 {
+            let url = format!("{}{}", scan.object_store_url.as_str(), file.location);
+            most = (bytes, url.replacen("file://", "", 1));
+        }
+    }
+    Ok(most)
+}
+
+/// Bytes of the largest row group's columns, as the file holds them.
+fn largest(footer: &ParquetMetaData, reads: impl Fn(&str) -> bool) -> usize {
+    let columns = footer.file_metadata().schema_descr();
+    let wanted: Vec<bool> =
+        (0..columns.num_columns()).map(|leaf| reads(columns.get_column_root(leaf).name())).collect();
+    let group = |group: &parquet::file::metadata::RowGroupMetaData| {
+        let chunks = group.columns().iter().zip(&wanted).filter(|(_, wanted)| **wanted);
+        chunks.map(|(chunk, _)| usize::try_from(chunk.compressed_size()).unwrap_or(0)).sum::<usize>()
+    };
+    footer.row_groups().iter().map(group).max().unwrap_or(0)
+}
