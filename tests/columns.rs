@@ -391,7 +391,7 @@ fn bad_rows_become_null_where_that_is_asked_for() {
     let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(embedding)]).unwrap();
     world.write_groups("in.parquet", &batch, 6);
     world.fails(
-        "translate in.parquet --to out.parquet --translator t.parquet",
+        "translate in.parquet --to out.parquet --translator t.parquet --threads 1",
         &["row 1: has 1 numbers, 2 were expected"],
     );
     let run = world.ok("translate in.parquet --to out.parquet --translator t.parquet --on-bad null");

@@ -240,9 +240,14 @@ impl File {
         }
     }
 
-    /// A reader of some columns (in the file's order), `batch_rows` at a time; of all rows, or of those of one row group
-    /// that a selection takes.
-    pub fn read(&self, columns: &[usize], batch_rows: usize, part: Option<(usize, RowSelection)>) -> Result<Batches> {
+    /// A reader of some columns (in the file's order), `batch_rows` at a time; of all rows, or of those of one row group, or
+    /// of those of it that a selection takes.
+    pub fn read(
+        &self,
+        columns: &[usize],
+        batch_rows: usize,
+        part: Option<(usize, Option<RowSelection>)>,
+    ) -> Result<Batches> {
         let parquet = self.metadata.parquet_schema();
         let mask = ProjectionMask::roots(parquet, columns.iter().copied());
         let leaves: Vec<usize> = (0..parquet.num_columns()).filter(|&leaf| mask.leaf_included(leaf)).collect();
@@ -259,7 +264,10 @@ impl File {
             .with_projection(mask)
             .with_batch_size(batch_rows);
         if let Some((group, selection)) = part {
-            builder = builder.with_row_groups(vec![group]).with_row_selection(selection);
+            builder = builder.with_row_groups(vec![group]);
+            if let Some(selection) = selection {
+                builder = builder.with_row_selection(selection);
+            }
         }
         match builder.build() {
             Ok(reader) => Ok(Batches { shown: self.shown().to_owned(), windows, reader: Some(reader) }),
