@@ -1,5 +1,5 @@
 //! Damaged files: whatever the bytes are, the job ends in bounded memory with an error that names the file, or with the rows
-//! that an ordinary reader finds in it.
+//! that an ordinary reader finds in it. Columns that are copied undecoded take their damage along.
 //!
 //! Some hundred cases run with the other tests; ten thousand with `cargo test -- --ignored --nocapture ten_thousand`.
 
@@ -9,8 +9,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use babelake::column::{Embeddings, Translator, Width};
+use arrow::array::{ArrayRef, StringArray};
+use arrow::datatypes::DataType;
+use babelake::column::{Translator, Width};
 use babelake::kernel::block::Scratch;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
@@ -18,7 +19,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 
-use crate::tester::{Run, World, columns, table};
+use crate::tester::{Run, World, columns, rows, table};
 
 /// Kilobytes of address space that a job may take, its threads' stacks included.
 const MEMORY: u64 = 4_000_000;
@@ -83,42 +84,53 @@ fn mutate(bytes: &[u8], draw: &mut Draw) -> Vec<u8> {
     bytes
 }
 
-/// The embeddings of a file as an ordinary reader finds them (other columns are copied, whatever is in them): page after page,
-/// or where the footer says that pages are.
-fn read(path: &Path) -> Result<Vec<RecordBatch>, String> {
-    read_by(path, PageIndexPolicy::Skip).or_else(|_| read_by(path, PageIndexPolicy::Optional))
+/// A column as an ordinary reader finds it.
+type Column = (DataType, Result<Vec<ArrayRef>, String>);
+
+/// The columns of a file as an ordinary reader finds them: page after page, or where the footer says that pages are.
+fn read(path: &Path) -> Result<Vec<Column>, String> {
+    let open = |pages| {
+        let options = ArrowReaderOptions::new().with_offset_index_policy(pages);
+        let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+        caught(|| Ok(ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?))
+    };
+    let values = |index: usize, pages: PageIndexPolicy| -> Result<Vec<ArrayRef>, String> {
+        let reader = open(pages)?;
+        let mask = ProjectionMask::roots(reader.parquet_schema(), [index]);
+        caught(|| reader.with_projection(mask).build()?.map(|batch| Ok(batch?.column(0).clone())).collect())
+    };
+    let schema = open(PageIndexPolicy::Skip)?.schema().clone();
+    let columns = schema.fields().iter().enumerate().map(|(index, field)| {
+        let read = values(index, PageIndexPolicy::Skip).or_else(|_| values(index, PageIndexPolicy::Optional));
+        (field.data_type().clone(), read)
+    });
+    Ok(columns.collect())
 }
 
-fn read_by(path: &Path, pages: PageIndexPolicy) -> Result<Vec<RecordBatch>, String> {
-    let read = || -> Result<_, Box<dyn std::error::Error>> {
-        let options = ArrowReaderOptions::new().with_offset_index_policy(pages);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(std::fs::File::open(path)?, options)?;
-        let vector = builder.schema().fields().iter().position(|field| Width::of(field.data_type()).is_some());
-        let mask = ProjectionMask::roots(builder.parquet_schema(), vector);
-        Ok(builder.with_projection(mask).build()?.collect::<Result<Vec<_>, _>>()?)
-    };
+fn caught<T>(read: impl FnOnce() -> Result<T, Box<dyn std::error::Error>>) -> Result<T, String> {
     let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
     read.map_err(|_| "a panic".to_owned())?.map_err(|error| error.to_string())
 }
 
 /// Every embedding of these rows, translated.
-fn translated(batches: &[RecordBatch], translator: &Translator) -> Vec<Option<Vec<f32>>> {
-    let rows = embeddings(batches);
+fn translated(rows: &[Option<Vec<f32>>], translator: &Translator) -> Vec<Option<Vec<f32>>> {
     let mut out = vec![0.0; rows.len() * translator.target_width];
     let applied = translator.translation().apply(rows.len(), |i| rows[i].as_deref(), &mut Scratch::default(), &mut out);
     applied.unwrap();
-    let translated = out.chunks(translator.target_width).zip(&rows);
+    let translated = out.chunks(translator.target_width).zip(rows);
     translated.map(|(row, input)| input.as_ref().map(|_| row.to_vec())).collect()
 }
 
-/// The rows of the column that is an embedding: a damaged footer may have another name or another kind of list for it.
-fn embeddings(batches: &[RecordBatch]) -> Vec<Option<Vec<f32>>> {
-    let rows = batches.iter().flat_map(|batch| {
-        let column = batch.columns().iter().find(|column| Width::of(column.data_type()).is_some()).unwrap();
-        let view = Embeddings::of(column).unwrap();
-        (0..view.len()).map(|row| view.row(row).map(<[f32]>::to_vec)).collect::<Vec<_>>()
-    });
-    rows.collect()
+/// Whether a column of an output is what the input's column says it must be: an embedding the translation; any other the
+/// same, damage included.
+fn is_right((data_type, input): &Column, (_, output): &Column, translator: &Translator) -> bool {
+    let all = |arrays: &[ArrayRef]| arrays.iter().flat_map(|array| rows(array)).collect::<Vec<_>>();
+    match (input, output) {
+        (Ok(input), Ok(output)) if Width::of(data_type).is_some() => all(output) == translated(&all(input), translator),
+        (Ok(input), Ok(output)) => input == output,
+        (Err(_), Err(_)) => Width::of(data_type).is_none(),
+        _ => false,
+    }
 }
 
 fn mutations(count: usize) {
@@ -166,7 +178,10 @@ fn mutation(world: &World, originals: &[Vec<u8>], translator: &Translator, case:
             let (input, output) = (read(&world.path(&input)), read(&world.path(&output)));
             let input = input.unwrap_or_else(|error| panic!("case {case}: only we could read the input: {error}"));
             let output = output.unwrap_or_else(|error| panic!("case {case}: the output cannot be read: {error}"));
-            assert!(embeddings(&output) == translated(&input, translator), "case {case}: other rows");
+            assert_eq!(input.len(), output.len(), "case {case}");
+            for (input, output) in input.iter().zip(&output) {
+                assert!(is_right(input, output, translator), "case {case}: {input:?} became {output:?}");
+            }
             "rows as an ordinary reader finds them"
         }
         Some(1) if run.stderr.contains("panicked") => "an error, after a panic in a reader",

@@ -27,7 +27,7 @@ use crate::lake::{Inputs, Place};
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
 ///
 /// Every input file has its output file in the same place below OUT, with the same rows in the same order. The embedding
-/// column is replaced by the translated vectors, all other columns are kept, NULL rows stay NULL. An output appears whole
+/// column is replaced by the translated vectors, all other columns are copied as they are, NULL rows stay NULL. An output appears whole
 /// or not at all. Its footer says where it came from: see `babelake describe`.
 ///
 /// Run it again at any time: it does what is left to do. Outputs of sources that have not changed are left alone, those of

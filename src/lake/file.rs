@@ -128,11 +128,11 @@ impl File {
         let windows = Windows::new(&self.source, Vec::new(), 1);
         let mut reader = ParquetMetaDataReader::new_with_metadata(self.metadata().as_ref().clone())
             .with_column_index_policy(PageIndexPolicy::Optional);
-        let read = reader.read_page_indexes(&windows).and_then(|()| reader.finish());
+        let read = caught(|| reader.read_page_indexes(&windows).and_then(|()| reader.finish()));
         match windows.refusal() {
             Some(refusal) => Err(refusal),
             // It only spares reading: a damaged one is none.
-            None => Ok(read.ok().and_then(|metadata| metadata.into_builder().take_column_index())),
+            None => Ok(read.ok().and_then(Result::ok).and_then(|metadata| metadata.into_builder().take_column_index())),
         }
     }
 
@@ -242,9 +242,14 @@ impl File {
         }
     }
 
-    /// A reader of some columns (in the file's order), `batch_rows` at a time; of all rows, or of those of one row group
-    /// that a selection takes.
-    pub fn read(&self, columns: &[usize], batch_rows: usize, part: Option<(usize, RowSelection)>) -> Result<Batches> {
+    /// A reader of some columns (in the file's order), `batch_rows` at a time; of all rows, or of those of one row group, or
+    /// of those of it that a selection takes.
+    pub fn read(
+        &self,
+        columns: &[usize],
+        batch_rows: usize,
+        part: Option<(usize, Option<RowSelection>)>,
+    ) -> Result<Batches> {
         let parquet = self.metadata.parquet_schema();
         let mask = ProjectionMask::roots(parquet, columns.iter().copied());
         let leaves: Vec<usize> = (0..parquet.num_columns()).filter(|&leaf| mask.leaf_included(leaf)).collect();
@@ -261,7 +266,10 @@ impl File {
             .with_projection(mask)
             .with_batch_size(batch_rows);
         if let Some((group, selection)) = part {
-            builder = builder.with_row_groups(vec![group]).with_row_selection(selection);
+            builder = builder.with_row_groups(vec![group]);
+            if let Some(selection) = selection {
+                builder = builder.with_row_selection(selection);
+            }
         }
         match builder.build() {
             Ok(reader) => Ok(Batches { shown: self.shown().to_owned(), windows, reader: Some(reader) }),

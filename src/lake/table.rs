@@ -567,7 +567,7 @@ impl Vectors<'_> {
 
         let (mut wanted, mut read) = (rows.iter().peekable(), distinct.iter());
         let batch_rows = file.batch_rows(&[column.index], Some((column, self.width)));
-        for batch in file.read(&[column.index], batch_rows, Some((group, selection)))? {
+        for batch in file.read(&[column.index], batch_rows, Some((group, Some(selection))))? {
             let batch = batch?;
             let taken: Vec<u64> = read.by_ref().take(batch.num_rows()).copied().collect();
             // Rows of a batch are the selected ones: a flaw's row is counted among them.

@@ -139,8 +139,15 @@ impl<'a> Board<'a> {
                 None => Vec::new(),
                 Some(Failure::Input(error)) if !error.is_passing() => {
                     state.flights.retain(|other| other.task != task);
-                    // Of two workers on a file both may fail.
-                    if state.done.failed.iter().all(|(other, _)| *other != task) {
+                    // Of two workers on a file both may fail: the first row is named, whoever came first.
+                    let known = state.done.failed.iter_mut().find(|(other, _)| *other == task);
+                    if let Some((_, known)) = known {
+                        if let (Error::Row { row, .. }, Error::Row { row: first, .. }) = (&error, &*known)
+                            && row < first
+                        {
+                            *known = error;
+                        }
+                    } else {
                         self.progress.done(|tally| tally.failed += 1);
                         self.progress.tell(|| Event::Failed { file: self.plan.input(task), error: error.to_string() });
                         state.done.failed.push((task, error));

@@ -1,11 +1,13 @@
 //! The columns that are not translated: their chunks are copied as they are, or their values record by record.
 
 use std::io::{Read, Write};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::ColumnOrder;
+use parquet::basic::{ColumnOrder, Compression};
 use parquet::bloom_filter::Sbbf;
+use parquet::column::page::PageReader;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::column::writer::{ColumnCloseResult, ColumnWriter, ColumnWriterImpl};
 use parquet::data_type::DataType;
@@ -44,24 +46,25 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Those of these leaves. The first window is fetched at once, in which most often all of them are.
+    /// Those of these leaves. Their pages are looked at and not decoded, and the first window is fetched: most often all there
+    /// is to copy.
     pub fn new(file: &File, group: usize, leaves: &[usize]) -> Result<Self> {
-        let mut ranges = Vec::with_capacity(leaves.len());
-        for &leaf in leaves {
-            let (start, length) = chunk(file, group, leaf).byte_range();
-            match start.checked_add(length).filter(|end| *end <= file.source().size()) {
-                Some(end) => ranges.push(start..end),
-                None => {
-                    return Err(unreadable(file, group, leaf, &"its place is beyond the file's end: it is damaged"));
-                }
-            }
-        }
-        let first = ranges.iter().map(|range| range.start).min();
+        let ranges: Vec<_> = leaves.iter().map(|&leaf| range(file, group, leaf)).collect();
+        let first = ranges.iter().map(|range| range.start).min().unwrap_or_default();
         let windows = Windows::new(file.source(), ranges, 1);
-        match first.map_or(Ok(Bytes::new()), |first| windows.get_bytes(first, 1)) {
-            Ok(_) => Ok(Self { group, windows }),
-            Err(error) => Err(windows.refusal().unwrap_or_else(|| unreadable(file, group, leaves[0], &error))),
+        let reader = Arc::new(windows.clone());
+        let failed = |leaf: usize, error: ParquetError| {
+            windows.refusal().unwrap_or_else(|| unreadable(file, group, leaf, &error))
+        };
+        for &leaf in leaves {
+            let checked = caught(|| check(file, group, leaf, &reader));
+            let checked = checked.unwrap_or_else(|reason| Err(ParquetError::General(reason)));
+            checked.map_err(|error| failed(leaf, error))?;
         }
+        if let Some(&leaf) = leaves.first() {
+            windows.get_bytes(first, 1).map_err(|error| failed(leaf, error))?;
+        }
+        Ok(Self { group, windows })
     }
 
     /// Copies one as the next column of a row group.
@@ -90,7 +93,7 @@ impl Chunks {
                 (values.cloned(), pages.cloned())
             }
         };
-        let bloom_filter = Sbbf::read_from_column_chunk(chunk, &self.windows);
+        let bloom_filter = caught(|| Sbbf::read_from_column_chunk(chunk, &self.windows));
         if let Some(refusal) = self.windows.refusal() {
             return Err(Failure::Input(refusal));
         }
@@ -100,7 +103,7 @@ impl Chunks {
             rows_written: u64::try_from(rows).unwrap_or_default(),
             metadata: metadata.build().map_err(Failure::output)?,
             // It only spares reading: a damaged one is none.
-            bloom_filter: bloom_filter.unwrap_or_default(),
+            bloom_filter: bloom_filter.ok().and_then(Result::ok).flatten(),
             column_index,
             offset_index,
         };
@@ -114,6 +117,45 @@ impl Chunks {
 
 fn chunk(file: &File, group: usize, leaf: usize) -> &ColumnChunkMetaData {
     file.metadata().row_group(group).column(leaf)
+}
+
+fn range(file: &File, group: usize, leaf: usize) -> Range<u64> {
+    let (start, length) = chunk(file, group, leaf).byte_range();
+    start..start.saturating_add(length)
+}
+
+/// Whether the footer and the pages of a chunk agree on where it ends: what is copied is all of it.
+fn check(file: &File, group: usize, leaf: usize, reader: &Arc<Windows>) -> Result<(), ParquetError> {
+    let damaged = |what: &str| Err(ParquetError::General(format!("{what}: it is damaged")));
+    let (chunk, range) = (chunk(file, group, leaf), range(file, group, leaf));
+    if range.end > file.source().size() {
+        return damaged("its place is beyond the file's end");
+    }
+    if let Some(pages) = file.metadata().offset_index().and_then(|pages| pages.get(group)?.get(leaf)) {
+        // Before the first page there may be a dictionary.
+        let mut end = None;
+        for page in pages.page_locations() {
+            let (begin, length) = (u64::try_from(page.offset)?, u64::try_from(page.compressed_page_size)?);
+            if begin < range.start || end.is_some_and(|end| end != begin) {
+                return damaged("its pages are not where its footer says");
+            }
+            end = begin.checked_add(length);
+        }
+        return if end == Some(range.end) { Ok(()) } else { damaged("its pages do not end where its footer says") };
+    }
+    // No page is decompressed: the codec may be one that cannot be read.
+    let as_it_is = chunk.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?;
+    let mut pages = SerializedPageReader::new(Arc::clone(reader), &as_it_is, 0, None)?;
+    let mut values = 0;
+    while let Some(page) = pages.peek_next_page()? {
+        values += page.num_levels.filter(|_| !page.is_dict).unwrap_or_default();
+        pages.skip_next_page()?;
+    }
+    if i64::try_from(values) == Ok(chunk.num_values()) {
+        Ok(())
+    } else {
+        damaged("its pages have other rows than its footer says")
+    }
 }
 
 fn unreadable(file: &File, group: usize, leaf: usize, error: &dyn std::fmt::Display) -> Error {
@@ -166,11 +208,8 @@ pub struct Records {
 impl Records {
     /// Those of these leaves, from the row group's first row on.
     pub fn new(file: &File, group: usize, leaves: &[usize]) -> Result<Self> {
-        let range = |leaf: usize| {
-            let (start, length) = chunk(file, group, leaf).byte_range();
-            start..start.saturating_add(length)
-        };
-        let windows = Windows::new(file.source(), leaves.iter().map(|&leaf| range(leaf)).collect(), leaves.len());
+        let ranges = leaves.iter().map(|&leaf| range(file, group, leaf)).collect();
+        let windows = Windows::new(file.source(), ranges, leaves.len());
         let reader = Arc::new(windows.clone());
         let columns = leaves.iter().map(|&leaf| {
             let chunk = chunk(file, group, leaf);
@@ -186,12 +225,12 @@ impl Records {
         self.group
     }
 
-    /// Copies the next `rows` records of a leaf.
+    /// Copies the next `rows` records of a leaf; `ends` where they are the last of the row group.
     pub fn copy(
         &mut self,
         file: &File,
         leaf: usize,
-        rows: u64,
+        (rows, ends): (u64, bool),
         output: &mut ColumnWriter<'_>,
         stop: Stop<'_>,
     ) -> Result<(), Failure> {
@@ -201,7 +240,7 @@ impl Records {
             / (chunk.uncompressed_size().max(chunk.num_values().saturating_mul(8)) / total).max(1))
         .clamp(1, RECORDS);
         let Some((_, reader)) = self.columns.iter_mut().find(|(read, _)| *read == leaf) else { return Ok(()) };
-        let mut copy = Copy { rows, at_a_time: at_a_time as u64, stop };
+        let mut copy = Copy { rows, at_a_time: at_a_time as u64, ends, stop };
         let copied = match (reader, output) {
             (ColumnReader::BoolColumnReader(from), ColumnWriter::BoolColumnWriter(to)) => copy.run(from, to),
             (ColumnReader::Int32ColumnReader(from), ColumnWriter::Int32ColumnWriter(to)) => copy.run(from, to),
@@ -235,6 +274,7 @@ enum Copied {
 struct Copy<'a> {
     rows: u64,
     at_a_time: u64,
+    ends: bool,
     stop: Stop<'a>,
 }
 
@@ -247,25 +287,27 @@ impl Copy<'_> {
         let descr = to.get_descriptor();
         let (defined, repeated) = (descr.max_def_level() > 0, descr.max_rep_level() > 0);
         let (mut values, mut defs, mut reps) = (Vec::new(), Vec::new(), Vec::new());
-        while self.rows > 0 && !(self.stop)() {
-            let count = usize::try_from(self.rows.min(self.at_a_time)).unwrap_or(1);
+        let mut read = |count: u64, values: &mut Vec<T::T>, defs: &mut Vec<i16>, reps: &mut Vec<i16>| {
             values.clear();
             defs.clear();
             reps.clear();
+            let count = usize::try_from(count).unwrap_or(1);
             // Some damage makes a decoder panic.
-            let read = caught(|| {
-                from.read_records(count, defined.then_some(&mut defs), repeated.then_some(&mut reps), &mut values)
-            });
-            let records = match read {
-                Ok(Ok((0, ..))) => {
-                    return Err(Copied::Unreadable(format!("{} rows are missing: it is damaged", self.rows)));
-                }
-                Ok(Ok((records, ..))) => records,
-                Ok(Err(error)) => return Err(Copied::Unreadable(error.to_string())),
-                Err(reason) => return Err(Copied::Unreadable(format!("it is damaged: {reason}"))),
-            };
+            let (defs, reps) = (defined.then_some(defs), repeated.then_some(reps));
+            let read = caught(|| from.read_records(count, defs, reps, values));
+            let read = read.map_err(|reason| Copied::Unreadable(format!("it is damaged: {reason}")))?;
+            read.map(|(records, ..)| records as u64).map_err(|error| Copied::Unreadable(error.to_string()))
+        };
+        while self.rows > 0 && !(self.stop)() {
+            let records = read(self.rows.min(self.at_a_time), &mut values, &mut defs, &mut reps)?;
+            if records == 0 {
+                return Err(Copied::Unreadable(format!("{} rows are missing: it is damaged", self.rows)));
+            }
             to.write_batch(&values, defined.then_some(&defs), repeated.then_some(&reps)).map_err(Copied::Unwritable)?;
-            self.rows -= records as u64;
+            self.rows -= records;
+        }
+        if self.ends && !(self.stop)() && read(1, &mut values, &mut defs, &mut reps)? > 0 {
+            return Err(Copied::Unreadable("it has more rows than the footer says: it is damaged".into()));
         }
         Ok(())
     }

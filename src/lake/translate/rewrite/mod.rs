@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Schema;
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError;
@@ -203,6 +202,8 @@ struct Part {
     first: u64,
     /// Whether it is all of the row group.
     whole: bool,
+    /// Whether it ends where the row group ends.
+    ends: bool,
 }
 
 /// A file in work.
@@ -343,9 +344,12 @@ impl Rewrite {
         for (reader, vector) in readers.iter_mut().zip(&self.vectors) {
             let (mut read, mut rows) = (Vec::new(), 0);
             while rows < part.rows && !stop() {
-                let batch = reader.next().ok_or_else(|| self.other_rows(vector, part, rows))??;
+                let Some(batch) = reader.next().transpose()? else { break };
                 rows += batch.num_rows() as u64;
                 read.push(batch);
+            }
+            if !stop() && (rows != part.rows || part.ends && reader.next().transpose()?.is_some()) {
+                return Err(self.other_rows(vector, part));
             }
             batches.push(read);
         }
@@ -353,15 +357,13 @@ impl Rewrite {
     }
 
     fn read_group(&self, vector: &Vector, group: usize) -> Result<Batches> {
-        let rows = usize::try_from(self.file.metadata().row_group(group).num_rows()).unwrap_or_default();
-        let all = RowSelection::from(vec![RowSelector::select(rows)]);
-        self.file.read(&[vector.column.index], self.batch_rows, Some((group, all)))
+        self.file.read(&[vector.column.index], self.batch_rows, Some((group, None)))
     }
 
-    fn other_rows(&self, vector: &Vector, part: &Part, rows: u64) -> Error {
+    fn other_rows(&self, vector: &Vector, part: &Part) -> Error {
         let (name, group) = (&vector.column.name, part.group);
         let message =
-            format!("column `{name}` ends {} rows before its row group {group}: it is damaged", part.rows - rows);
+            format!("column `{name}` has not the rows in row group {group} that the footer says: it is damaged");
         Error::file(self.file.shown(), message)
     }
 
@@ -376,17 +378,19 @@ impl Rewrite {
                 None => Box::new(self.read_group(vector, part.group)?),
             };
             let mut rows = 0;
-            while rows < part.rows {
+            while let Some(batch) = batches.next().transpose()? {
                 if stop() {
                     return Ok(None);
                 }
-                let batch = batches.next().ok_or_else(|| self.other_rows(vector, part, rows))??;
                 let first = (part.group, part.first + rows);
                 let column = vector.translate(&self.file, batch.column(0), first, scratch, &mut bad)?;
                 rows += column.len() as u64;
                 for leaf in compute_leaves(&vector.field, &column)? {
                     writer.write(&leaf)?;
                 }
+            }
+            if rows != part.rows {
+                return Err(self.other_rows(vector, part));
             }
             columns.push(writer.close()?);
         }
@@ -434,7 +438,7 @@ impl Writer {
                 }
                 (Leaf::Copied(leaf), None, Some(records)) => {
                     if let Some(mut column) = group.next_column().map_err(Failure::output)? {
-                        records.copy(file, leaf, part.rows, column.untyped(), stop)?;
+                        records.copy(file, leaf, (part.rows, part.ends), column.untyped(), stop)?;
                         column.close().map_err(Failure::output)?;
                     }
                 }
@@ -479,9 +483,9 @@ fn parts(file: &File, vectors: &[Vector]) -> (Vec<Part>, usize) {
         let mut left = total;
         while left > 0 {
             let rows = left.min(if whole { total } else { even });
-            parts.push(Part { group, rows, first, whole });
-            first += rows;
             left -= rows;
+            parts.push(Part { group, rows, first, whole, ends: left == 0 });
+            first += rows;
         }
     }
     (parts, batch as usize)
