@@ -1,6 +1,7 @@
 //! One Parquet file: its footer, its embedding column, its rows.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -110,6 +111,19 @@ impl File {
         self.source.shown()
     }
 
+    /// Windows on these ranges, see [`Windows::new`]. What is known of the file from its footer on is not fetched again.
+    pub fn windows(&self, ranges: Vec<Range<u64>>, streams: usize) -> Windows {
+        Windows::new(&self.source, ranges, streams).with(self.end.as_ref())
+    }
+
+    /// Blake3 of all bytes, read once more where the file is not small; `None` where `stop` says so.
+    pub fn digest(&self, stop: &dyn Fn() -> bool) -> Result<Option<String>> {
+        match &self.end {
+            Some((0, all)) => Ok(Some(blake3::hash(all).to_hex().to_string())),
+            _ => self.source.digest(stop),
+        }
+    }
+
     /// The columns.
     pub fn schema(&self) -> &SchemaRef {
         self.metadata.schema()
@@ -125,7 +139,7 @@ impl File {
         if self.metadata().offset_index().is_none() {
             return Ok(None);
         }
-        let windows = Windows::new(&self.source, Vec::new(), 1);
+        let windows = self.windows(Vec::new(), 1);
         let mut reader = ParquetMetaDataReader::new_with_metadata(self.metadata().as_ref().clone())
             .with_column_index_policy(PageIndexPolicy::Optional);
         let read = caught(|| reader.read_page_indexes(&windows).and_then(|()| reader.finish()));
@@ -261,7 +275,7 @@ impl File {
                 start..start.saturating_add(length)
             })
         });
-        let windows = Windows::new(&self.source, ranges.collect(), leaves.len()).with(self.end.as_ref());
+        let windows = self.windows(ranges.collect(), leaves.len());
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(windows.clone(), self.metadata.clone())
             .with_projection(mask)
             .with_batch_size(batch_rows);

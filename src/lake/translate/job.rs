@@ -220,7 +220,8 @@ impl<'a> Board<'a> {
         let Some(task) = self.plan.tasks.get(number) else { return Ok(()) };
         let digest = match &task.why {
             Why::Unsure(equal) => {
-                let Some(digest) = self.digest(task)? else { return Ok(()) };
+                let digest = task.source.digest(&|| self.progress.stopped()).map_err(Failure::Input)?;
+                let Some(digest) = digest else { return Ok(()) };
                 if digest == equal.source.digest {
                     // The version found is another one, and is noted.
                     let equal = Equal { source: origin(task, digest), ..equal.clone() };
@@ -256,16 +257,11 @@ impl<'a> Board<'a> {
 
     /// Computes the digest of an input; completes the output if that was what it waited for.
     fn hash(&self, flight: &Flight) -> Result<(), Failure> {
-        let Some(task) = self.plan.tasks.get(flight.task) else { return Ok(()) };
-        let Some(digest) = self.digest(task)? else { return Ok(()) };
+        let digest = flight.rewrite.digest(&|| self.progress.stopped()).map_err(Failure::Input)?;
+        let Some(digest) = digest else { return Ok(()) };
         let mut writing = lock(&flight.writing);
         *lock(&flight.digest) = Digest::Computed(Some(digest));
         self.complete(flight, &mut writing).map_err(Failure::Job)
-    }
-
-    /// The digest of an input; `None` where the job is to stop.
-    fn digest(&self, task: &Task) -> Result<Option<String>, Failure> {
-        task.source.digest(&|| self.progress.stopped()).map_err(Failure::Input)
     }
 
     /// Reads the next chunk of a file, lets others read on, and translates, encodes and writes it.

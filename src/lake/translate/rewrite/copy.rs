@@ -51,7 +51,7 @@ impl Chunks {
     pub fn new(file: &File, group: usize, leaves: &[usize]) -> Result<Self> {
         let ranges: Vec<_> = leaves.iter().map(|&leaf| range(file, group, leaf)).collect();
         let first = ranges.iter().map(|range| range.start).min().unwrap_or_default();
-        let windows = Windows::new(file.source(), ranges, 1);
+        let windows = file.windows(ranges, 1);
         let reader = Arc::new(windows.clone());
         let failed = |leaf: usize, error: ParquetError| {
             windows.refusal().unwrap_or_else(|| unreadable(file, group, leaf, &error))
@@ -209,7 +209,7 @@ impl Records {
     /// Those of these leaves, from the row group's first row on.
     pub fn new(file: &File, group: usize, leaves: &[usize]) -> Result<Self> {
         let ranges = leaves.iter().map(|&leaf| range(file, group, leaf)).collect();
-        let windows = Windows::new(file.source(), ranges, leaves.len());
+        let windows = file.windows(ranges, leaves.len());
         let reader = Arc::new(windows.clone());
         let columns = leaves.iter().map(|&leaf| {
             let chunk = chunk(file, group, leaf);

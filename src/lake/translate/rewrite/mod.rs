@@ -313,6 +313,11 @@ impl Rewrite {
         Ok((rewrite, Writer { file: writer, records: None }))
     }
 
+    /// The digest of the input; `None` where the job is to stop.
+    pub fn digest(&self, stop: Stop<'_>) -> Result<Option<String>> {
+        self.file.digest(stop)
+    }
+
     /// The columns that are translated, one a step.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.vectors.iter().map(|vector| vector.column.name.as_str())
