@@ -5,8 +5,8 @@ use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
 
 use crate::kernel;
-pub(crate) use store::is_passing;
-use store::{path_of, said};
+pub(crate) use store::{Refusal, is_passing};
+use store::{in_words, ours, said};
 
 mod store;
 
@@ -98,7 +98,7 @@ pub enum Error {
     Guard(String),
 
     /// An object store failed.
-    #[error("{0}")]
+    #[error("{}", in_words(.0))]
     Store(#[from] object_store::Error),
 
     /// Arrow refused a value.
@@ -129,11 +129,6 @@ impl Error {
             return Self::file(path, message);
         }
         Self::about(path, format!("{what}: {}", said(error)), is_passing(error))
-    }
-
-    /// A store's error with the URL of its object: as such it finds its way through the engine.
-    pub fn refusal(url: String, error: &object_store::Error) -> Self {
-        Self::about(url, said(error), is_passing(error))
     }
 
     /// This error as one about `path`, with the chance of another try that it has.
@@ -184,20 +179,12 @@ impl Error {
     }
 }
 
-/// An error of ours that came through a store.
-fn ours(error: &object_store::Error) -> Option<&Error> {
-    match error {
-        object_store::Error::Generic { source, .. } => source.downcast_ref(),
-        _ => None,
-    }
-}
-
 /// The message of the innermost error: the engine wraps errors once a plan node, and the wrappers say nothing to a user.
 fn root_message(error: &DataFusionError) -> String {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(store) = error.downcast_ref::<object_store::Error>() {
-            return path_of(store).map_or_else(|| said(store), |path| format!("{path}: {}", said(store)));
+            return in_words(store);
         }
         cause = error.source();
     }

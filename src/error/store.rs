@@ -7,16 +7,52 @@ use object_store::client::HttpError;
 
 use super::Error;
 
+/// What a store said of an object, with the object's URL: as such it finds its way through the engine.
+#[derive(Debug, thiserror::Error)]
+#[error("{url}: {said}")]
+pub struct Refusal {
+    url: String,
+    said: String,
+    passing: bool,
+}
+
+impl Refusal {
+    /// Of an error that does not say the URL.
+    pub fn new(url: String, error: &Store) -> Self {
+        Self { url, said: said(error), passing: is_passing(error) }
+    }
+
+    /// Of what another try may mend.
+    pub fn passing(url: String, said: &str) -> Self {
+        Self { url, said: said.to_owned(), passing: true }
+    }
+}
+
+/// An error of ours that came through a store.
+pub fn ours(error: &Store) -> Option<&Error> {
+    match error {
+        Store::Generic { source, .. } => source.downcast_ref(),
+        _ => None,
+    }
+}
+
+fn refusal(error: &Store) -> Option<&Refusal> {
+    match error {
+        Store::Generic { source, .. } => source.downcast_ref(),
+        _ => None,
+    }
+}
+
 /// Whether a store failed for a reason that may pass: no connection, no answer in time, a server's own fault.
 ///
 /// Stores report the rest (not found, not allowed, exists) as errors of their own; what is left is told by the status.
 pub fn is_passing(error: &Store) -> bool {
     let Store::Generic { source, .. } = error else { return false };
+    if let Some(refusal) = refusal(error) {
+        return refusal.passing;
+    }
     let mut cause: Option<&(dyn Cause + 'static)> = Some(source.as_ref());
     while let Some(error) = cause {
-        if let Some(ours) = error.downcast_ref::<Error>() {
-            return ours.is_passing();
-        }
         if error.downcast_ref::<HttpError>().is_some() {
             return true;
         }
@@ -35,11 +71,11 @@ pub fn is_passing(error: &Store) -> bool {
 
 /// What a store said, without the path: whoever shows it names the file as the user did.
 pub fn said(error: &Store) -> String {
+    if let Some(refusal) = refusal(error) {
+        return refusal.said.clone();
+    }
     let (what, source) = match error {
-        Store::Generic { source, .. } => match source.downcast_ref::<Error>() {
-            Some(Error::Unavailable { message, .. } | Error::File { message, .. }) => return message.clone(),
-            _ => return with_advice(one_line(&source.to_string())),
-        },
+        Store::Generic { source, .. } => return with_advice(one_line(&source.to_string())),
         Store::Precondition { .. } => {
             return "has changed while it was read: run the command again when nobody writes to it".to_owned();
         }
@@ -64,19 +100,20 @@ fn with_advice(text: String) -> String {
     }
 }
 
-/// The path in a store's error.
-pub fn path_of(error: &Store) -> Option<&str> {
-    match error {
-        Store::Generic { source, .. } => match source.downcast_ref::<Error>() {
-            Some(Error::Unavailable { path, .. } | Error::File { path, .. }) => Some(path),
-            _ => None,
+/// What a store said, with the path as far as it is known.
+pub fn in_words(error: &Store) -> String {
+    let path = match error {
+        Store::Generic { .. } => match (ours(error), refusal(error)) {
+            (Some(ours), _) => return ours.to_string(),
+            (None, refusal) => refusal.map(|refusal| &refusal.url),
         },
         Store::Precondition { path, .. }
         | Store::NotFound { path, .. }
         | Store::PermissionDenied { path, .. }
         | Store::Unauthenticated { path, .. } => Some(path),
         _ => None,
-    }
+    };
+    path.map_or_else(|| said(error), |path| format!("{path}: {}", said(error)))
 }
 
 /// Text in one line; of an XML document in it only the code and the message that S3 and Azure put there.
@@ -117,10 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_ours_within_comes_out_as_it_went_in() {
-        let inner = Error::refusal("s3://lake/x".to_owned(), &generic("status code: 503: slow"));
-        let outer = Store::Generic { store: "S3", source: Box::new(inner) };
+    fn a_refusal_within_comes_out_as_it_went_in() {
+        let refusal = Refusal::new("s3://lake/x".to_owned(), &generic("status code: 503: slow"));
+        let outer = Store::Generic { store: "S3", source: Box::new(refusal) };
         assert!(is_passing(&outer));
-        assert_eq!((path_of(&outer), said(&outer).as_str()), (Some("s3://lake/x"), "status code: 503: slow"));
+        assert_eq!(
+            (said(&outer), in_words(&outer)),
+            ("status code: 503: slow".into(), "s3://lake/x: status code: 503: slow".into())
+        );
     }
 }

@@ -81,15 +81,19 @@ impl UrlTableFactory for FileTables {
             };
         };
         // The folder's own metadata are seen when its schema is inferred, for then all of it is listed.
-        if let Some(format) = layout::table_above(&store, url.prefix()).await? {
+        let above = layout::table_above(&store, url.prefix()).await;
+        if let Some(format) = above.map_err(|error| Error::store(name, "cannot be listed", &error))? {
             return Err(Error::file(name, format.unreadable()).into());
         }
         let format = format.create(&state, &HashMap::new())?;
         let options = ListingOptions::new(format).with_file_extension(extension);
         let table = ListingTableConfig::new(url.clone()).with_listing_options(options);
         let table = async { table.infer_partitions_from_path(&state).await?.infer_schema(&state).await };
-        // The engine's message says what is wrong, but not in which table.
-        let table = table.await.map_err(|error| Error::from(error).of(name))?;
+        let table = table.await.map_err(|error| match named(name, "cannot be read", error).into() {
+            // The engine's message says what is wrong, but not in which table.
+            error @ Error::Engine(_) => error.of(name),
+            error => error,
+        })?;
         Ok(Some(Arc::new(ListingTable::try_new(table)?)))
     }
 }

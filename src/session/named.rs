@@ -14,6 +14,8 @@ use object_store::{
     ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
+use crate::error::Refusal;
+
 /// The same store. What it says names objects by their URLs, as users do; and a put that creates is repeated like others
 /// when its answer is lost.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl Names {
             Error::Generic { store, source } => match source.downcast::<Error>() {
                 Ok(inner) => self.named(location, *inner),
                 Err(source) => {
-                    let source = crate::Error::refusal(url, &Error::Generic { store, source });
+                    let source = Refusal::new(url, &Error::Generic { store, source });
                     Error::Generic { store, source: Box::new(source) }
                 }
             },
@@ -180,15 +182,17 @@ struct NamedUpload {
     location: Path,
 }
 
-/// The error of an upload that has begun.
-fn of_upload(error: Error) -> Error {
-    match error {
-        Error::NotFound { .. } => {
-            let message = "the store has dropped the upload, or has completed it and the answer was lost: try again";
-            let source = crate::Error::Unavailable { path: String::new(), message: message.to_owned() };
-            Error::Generic { store: "upload", source: Box::new(source) }
+impl Names {
+    /// The error of an upload that has begun.
+    fn of_upload(&self, location: &Path, error: Error) -> Error {
+        match error {
+            Error::NotFound { .. } => {
+                let said = "the store has dropped the upload, or has completed it and the answer was lost: try again";
+                let source = Refusal::passing(format!("{}/{location}", self.0), said);
+                Error::Generic { store: "upload", source: Box::new(source) }
+            }
+            error => self.named(Some(location), error),
         }
-        error => error,
     }
 }
 
@@ -196,11 +200,11 @@ fn of_upload(error: Error) -> Error {
 impl MultipartUpload for NamedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let (part, names, location) = (self.upload.put_part(data), self.names.clone(), self.location.clone());
-        Box::pin(async move { part.await.map_err(of_upload).map_err(names.of(&location)) })
+        Box::pin(async move { part.await.map_err(|error| names.of_upload(&location, error)) })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        self.upload.complete().await.map_err(of_upload).map_err(self.names.of(&self.location))
+        self.upload.complete().await.map_err(|error| self.names.of_upload(&self.location, error))
     }
 
     async fn abort(&mut self) -> Result<()> {
