@@ -83,7 +83,8 @@ impl Target {
         // As the engine's writer decides: partitions always make a folder.
         let single = sink.table_partition_cols.is_empty() && sink.file_output_mode.single_file_output(url);
         let folder = if single { prefix.parent().unwrap_or_default() } else { prefix.clone() };
-        if let Some(format) = layout::table_around(store, &folder).await? {
+        let around = layout::table_around(store, &folder).await;
+        if let Some(format) = around.map_err(|error| Error::store(path, "cannot be looked up", &error))? {
             return Err(Error::file(path, format.unwritable()));
         }
         if single {
