@@ -365,6 +365,16 @@ fn the_source_column_can_be_kept_beside_the_new_one() {
             assert_eq!(column(&new, field.name()), values);
         }
     }
+    let note =
+        |file: &str, key: &str| -> Value { serde_json::from_str(&entry(&footer(&world, file), key).unwrap()).unwrap() };
+    let features = &note("new_datasets.parquet", "huggingface")["info"]["features"];
+    let names: Vec<_> = features.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["text", "embedding", "translated", "label"]);
+    assert_eq!((&features["embedding"]["length"], &features["translated"]["length"]), (&json!(3), &json!(5)));
+    let columns = &note("new_pandas.parquet", "pandas")["columns"];
+    let named = columns.as_array().unwrap().iter().position(|column| column["name"] == "embedding").unwrap();
+    assert_eq!(columns[named + 1]["name"], "translated");
+
     let fails = |options: &str, words: &[&str]| {
         world.fails(&format!("translate spark.parquet --to no.parquet --translator t.parquet {options}"), words);
     };

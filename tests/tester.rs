@@ -14,9 +14,11 @@ use arrow::datatypes::{DataType, Field, Float16Type, Float32Type};
 use babelake::column::{Embeddings, Translator};
 use babelake::lake::{Place, stored::read_translator};
 use babelake::session::stores::{Access, Stores};
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
@@ -209,6 +211,25 @@ impl World {
         self.ok("fit --source x.parquet --target y.parquet --key id -o t.parquet");
         self.translator("t.parquet")
     }
+}
+
+/// Whether two files are the same, or two translations but for what their stores call the version of the source.
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    let parts = |file: &[u8]| {
+        let footer = ParquetMetaDataReader::new().parse_and_finish(&Bytes::copy_from_slice(file)).ok()?;
+        let length = u32::from_le_bytes(file[file.len() - 8..file.len() - 4].try_into().unwrap()) as usize;
+        let entries = footer.file_metadata().key_value_metadata().cloned().unwrap_or_default().into_iter();
+        let entries = entries.map(|entry| match (entry.key.as_str(), &entry.value) {
+            ("babelake", Some(value)) => {
+                let mut lineage: serde_json::Value = serde_json::from_str(value).unwrap();
+                lineage["source"]["hint"].take();
+                KeyValue::new(entry.key, lineage.to_string())
+            }
+            _ => entry,
+        });
+        Some((file[..file.len() - 8 - length].to_vec(), entries.collect::<Vec<_>>(), footer.row_groups().to_vec()))
+    };
+    a == b || parts(a).is_some_and(|parts_of_a| Some(parts_of_a) == parts(b))
 }
 
 /// Numbers in [-1, 1) that depend on the seed and their place alone.

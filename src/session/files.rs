@@ -82,7 +82,7 @@ impl UrlTableFactory for FileTables {
         };
         // The folder's own metadata are seen when its schema is inferred, for then all of it is listed.
         let above = layout::table_above(&store, url.prefix()).await;
-        if let Some(format) = above.map_err(|error| Error::store(name, "cannot be listed", &error))? {
+        if let Some(format) = above.map_err(|error| Error::store(name, "cannot be looked up", &error))? {
             return Err(Error::file(name, format.unreadable()).into());
         }
         let format = format.create(&state, &HashMap::new())?;

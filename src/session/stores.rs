@@ -157,8 +157,8 @@ fn check_encrypted(url: &Url, endpoint: Option<String>, allowed: Option<String>)
     }
 }
 
-/// Whether the store at a URL can complete an upload of parts only where its name is free: see [`super::client::IfAbsent`].
-pub fn completes_if_absent(url: &Url) -> bool {
+/// Whether the store at a URL can complete an upload of parts only where its name is free.
+pub(super) fn completes_if_absent(url: &Url) -> bool {
     matches!(url.scheme(), "s3" | "s3a")
 }
 
