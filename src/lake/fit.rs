@@ -1,7 +1,6 @@
 //! Fitting a translator from two tables that hold some of the same rows, and measuring it on rows held out.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use super::condition::Condition;
 use super::inputs::Inputs;
 use super::quality::{Trial, measure};
 use super::table::{At, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
-use super::{Place, staged, stored};
+use super::{Place, stored};
 use crate::column::{Method, Translator};
 use crate::kernel::Rows;
 use crate::kernel::keyed::{Draw, draw};
@@ -199,7 +198,6 @@ pub fn fit(request: &Request) -> Result<Fit> {
 /// Stores a translator; see [`Place::check_writable`] for what is not replaced.
 pub fn store(translator: &Translator, place: &Place, overwrite: bool) -> Result<()> {
     place.check_writable(overwrite)?;
-    place.local().as_deref().and_then(Path::parent).into_iter().for_each(staged::clean);
     stored::write_translator(translator, place)
 }
 
