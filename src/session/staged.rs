@@ -3,7 +3,7 @@
 //! A writer that is killed leaves its file and loses the lock: that tells the next job what it may remove.
 
 use std::fs::{File, TryLockError};
-use std::io::{Result, Seek, SeekFrom, Write};
+use std::io::{Error, Result, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -25,7 +25,7 @@ impl Staged {
     pub fn new(place: &Path, sync: bool) -> Result<Self> {
         // It would be replaced, /dev/null included.
         if place.exists() && !place.is_file() {
-            return Err(std::io::Error::other("it is there and is no file"));
+            return Err(Error::other("it is there and is no file"));
         }
         let folder = place.parent().unwrap_or(place);
         std::fs::create_dir_all(folder)?;
@@ -35,7 +35,9 @@ impl Staged {
             // As the system makes any other file; a temporary one would be the owner's alone.
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let file = builder.prefix(&format!(".{name}.")).suffix(SUFFIX).tempfile_in(folder)?;
+            let file = builder.prefix(&format!(".{name}.")).suffix(SUFFIX).tempfile_in(folder);
+            // What it says besides is a name that nobody knows.
+            let file = file.map_err(|error| Error::from(error.kind()))?;
             file.as_file().lock()?;
             // Between the two another job may have taken it for one whose writer is gone.
             if file.path().exists() {
@@ -45,9 +47,11 @@ impl Staged {
     }
 
     /// Writes bytes from this offset on.
-    pub fn write_at<'a>(&mut self, offset: u64, bytes: impl Iterator<Item = &'a [u8]>) -> Result<()> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        bytes.into_iter().try_for_each(|bytes| self.file.write_all(bytes))
+    pub fn write_at<'a>(&mut self, offset: u64, mut bytes: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+        // Not by way of the temporary file: its errors tell a name that nobody knows.
+        let mut file = self.file.as_file();
+        file.seek(SeekFrom::Start(offset))?;
+        bytes.try_for_each(|bytes| file.write_all(bytes))
     }
 
     /// Puts the file at its place, instead of what is there.
