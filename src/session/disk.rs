@@ -159,6 +159,12 @@ impl ObjectStore for Disk {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        // To open a pipe waits until somebody opens its other end.
+        let place = self.files.path_to_filesystem(location)?;
+        let kind = blocking(move || std::fs::metadata(place)).await.map(|found| found.file_type());
+        if kind.is_ok_and(|kind| !kind.is_file() && !kind.is_dir()) {
+            return Err(refused(location, std::io::Error::other("is a device or a pipe, no file")));
+        }
         self.files.get_opts(location, options).await
     }
 
