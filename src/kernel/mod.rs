@@ -9,6 +9,7 @@ pub mod center;
 pub mod cosine;
 pub mod decode;
 pub mod decoder;
+pub mod eigen;
 pub mod keyed;
 pub mod mean;
 pub mod norm;

@@ -1,11 +1,9 @@
 //! One encoder's anchors made ready: centred by their mean, unit length, with what is known of the space.
 
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatRef, Par};
+use faer::Mat;
 
 use super::center::noise_floor;
+use super::eigen::{gram, leading};
 use super::svd::{Conditioning, DEFAULT_RCOND, conditioning, product, thin_svd, widen};
 use super::{Error, Rows, mean};
 
@@ -128,60 +126,18 @@ pub fn directions(unit: Rows<'_>, norms: &[f64]) -> Result<Directions, Error> {
     let centred = centred(unit, norms);
     let by_anchor = k < d;
     let long = if by_anchor { centred.transpose() } else { centred.as_ref() };
-    let (variances, vectors) = eigen(gram(long, 1.0 / k as f64).as_ref())?;
-
-    // Eigenvalues come in rising order.
-    let largest = variances.last().copied().unwrap_or(0.0);
-    let leading: Vec<usize> = (0..variances.len())
-        .rev()
-        .take(MAX_DIRECTIONS)
-        .take_while(|&j| variances[j] > DEFAULT_RCOND * DEFAULT_RCOND * largest)
-        .collect();
-    let vectors = Mat::from_fn(vectors.nrows(), leading.len(), |i, j| vectors[(i, leading[j])]);
-    let directions = if by_anchor { product(centred.transpose(), vectors.as_ref()) } else { vectors };
-    let mut found = Directions { variances: leading.iter().map(|&j| variances[j]).collect(), ..Default::default() };
+    let (mut variances, vectors) = leading(gram(long, 1.0 / k as f64).as_ref(), MAX_DIRECTIONS)?;
+    let largest = variances.first().copied().unwrap_or(0.0);
+    variances.retain(|&variance| variance > DEFAULT_RCOND * DEFAULT_RCOND * largest);
+    let vectors = vectors.get(.., ..variances.len());
+    let directions = if by_anchor { product(centred.transpose(), vectors) } else { vectors.to_owned() };
+    let mut found = Directions { variances, directions: Vec::new() };
     for direction in directions.col_iter() {
         let peak = direction.iter().fold(0.0f64, |peak, &x| if x.abs() > peak.abs() { x } else { peak });
         let length = direction.norm_l2() * peak.signum();
         found.directions.extend(direction.iter().map(|x| (x / length) as f32));
     }
     Ok(found)
-}
-
-/// The lower triangle of `scale A^T A`.
-fn gram(a: MatRef<'_, f64>, scale: f64) -> Mat<f64> {
-    let mut gram = Mat::<f64>::zeros(a.ncols(), a.ncols());
-    triangular::matmul(
-        &mut gram,
-        BlockStructure::TriangularLower,
-        Accum::Replace,
-        a.transpose(),
-        BlockStructure::Rectangular,
-        a,
-        BlockStructure::Rectangular,
-        scale,
-        Par::Seq,
-    );
-    gram
-}
-
-/// Eigenvalues, rising, and eigenvectors of a symmetric matrix given by its lower triangle.
-fn eigen(a: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>), Error> {
-    let n = a.nrows();
-    let mut values = faer::diag::Diag::<f64>::zeros(n);
-    let mut vectors = Mat::zeros(n, n);
-    let mut buffer =
-        MemBuffer::new(self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Default::default()));
-    self_adjoint_evd(
-        a,
-        values.as_mut(),
-        Some(vectors.as_mut()),
-        Par::Seq,
-        MemStack::new(&mut buffer),
-        Default::default(),
-    )
-    .map_err(|_| Error::NoConvergence { rows: n, columns: n })?;
-    Ok((values.column_vector().iter().copied().collect(), vectors))
 }
 
 #[cfg(test)]
