@@ -37,8 +37,8 @@ pub struct KeyedAnchors {
 }
 
 impl KeyedAnchors {
-    /// Sorts rows by key, centres and normalises them; by their own mean, or by one that is given (d numbers). Duplicate keys and
-    /// fewer than two different rows are errors.
+    /// Sorts rows by key, centres and normalises them; by their own mean, or by one that is given (d numbers). Duplicate
+    /// keys and fewer than two different rows are errors.
     pub fn fit(keys: &Keys, rows: Rows<'_>, encoder: &str, mean: Option<&[f32]>) -> Result<Self> {
         let order = keys.order();
         if let Some(pair) = order.windows(2).find(|pair| keys.compare(pair[0], keys, pair[1]).is_eq()) {

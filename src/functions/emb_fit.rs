@@ -1,8 +1,9 @@
 //! `emb_fit(key, source, target, {method, ..., source_encoder, target_encoder, source_mean, target_mean})`: a translator from
 //! parallel anchors in one step: bit for bit what `emb_translator` gives of two spaces over the same rows.
 //!
-//! Without `method` it is `parseval`. Rows are centred by the anchors' means, or by those given. Pairs with a NULL side are left out. Duplicate keys, fewer than two pairs, more than
-//! 20,000 pairs, a NULL key beside vectors, a NULL or non-finite item are errors.
+//! Without `method` it is `parseval`. Rows are centred by the anchors' means, or by those given. Pairs with a NULL side are
+//! left out. Duplicate keys, fewer than two pairs, more than 20,000 pairs, a NULL key beside vectors, a NULL or non-finite item, a
+//! mean of another width are errors.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};

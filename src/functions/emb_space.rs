@@ -1,9 +1,10 @@
 //! `emb_space(key, v, {encoder, frame, mean})`: one encoder's anchors made ready: `U = nu(A - mu)`, sorted by key.
 //!
 //! `encoder` names the encoder. `frame` is what codes are made with: 'anchors' (default: the cosines of the paper) or
-//! 'parseval' (coordinates in the anchors' Parseval frame). `mean` is what rows are centred by instead of the anchors' mean. Rows with a NULL vector are no anchors; rows equal to the mean
-//! have no direction and are dropped and counted. Duplicate keys, fewer than two different rows, more than 20,000 rows, a
-//! NULL key beside a vector, a NULL or non-finite item are errors.
+//! 'parseval' (coordinates in the anchors' Parseval frame). `mean` is what rows are centred by instead of the anchors' mean.
+//! Rows with a NULL vector are no anchors; rows equal to the mean have no direction and are dropped and counted. Duplicate
+//! keys, fewer than two different rows, more than 20,000 rows, a NULL key beside a vector, a NULL or non-finite item, a mean of
+//! another width are errors.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
