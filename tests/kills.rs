@@ -146,7 +146,9 @@ impl Job {
             halfway += usize::from(0 < done && done < total);
             let again = run();
             if self.resumes {
-                assert!(again.stderr.contains(&format!("{} written", total - done)), "{}", again.stderr);
+                let written: usize = again.stderr.split(" written").next().unwrap().trim().parse().unwrap();
+                // A server may have gone on with what a killed client had sent it.
+                assert!(written == total - done || self.server.is_some() && written < total - done, "{}", again.stderr);
             }
             let found = self.visible();
             assert!(found == undisturbed, "{:?} and {:?}", found.keys(), undisturbed.keys());
