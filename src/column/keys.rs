@@ -124,6 +124,15 @@ impl Keys {
         }
     }
 
+    /// Puts row `row` of such an array in the place of key `i`.
+    pub fn replace(&mut self, i: usize, normal: &dyn Array, row: usize) {
+        self.push(normal, row);
+        match self {
+            Self::Int(keys) => drop(keys.swap_remove(i)),
+            Self::Text(keys) => drop(keys.swap_remove(i)),
+        }
+    }
+
     /// The keys as a column.
     pub fn to_array(&self) -> ArrayRef {
         match self {

@@ -40,8 +40,8 @@ pub fn literal_options<'a>(function: &'a str, args: &AccumulatorArgs<'_>, i: usi
     let Some(expr) = args.exprs.get(i) else { return Ok(Options::none(function)) };
     if !collect_columns(expr).is_empty() {
         return plan_err!(
-            "{function}: an aggregate takes its options as one literal; for a grid make the spaces with emb_space and call \
-             emb_translator(source, target, {{omega: o.omega}}) FROM spaces CROSS JOIN omegas o"
+            "{function}: an aggregate takes its options as one literal; for a grid of fits make the spaces with emb_space and \
+             call emb_translator(source, target, {{omega: o.omega}}) FROM spaces CROSS JOIN omegas o"
         );
     }
     let value = expr.evaluate(&RecordBatch::new_empty(Arc::new(args.schema.clone())))?.into_array(1)?;

@@ -1,19 +1,23 @@
-//! Rows kept by key until all have come: what the aggregates that fit are made of.
+//! Rows kept by key until all have come: what the aggregates that fit and those that measure are made of.
 //!
 //! Partitions send their rows in any order, so nothing is computed before `evaluate`, which sorts by key. A row with a NULL
-//! vector is no anchor and is left out.
+//! vector is left out. Fits keep all rows, measures a pool of those whose keys are drawn first: while rows come in, no more
+//! than that is held.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray};
 use arrow::buffer::OffsetBuffer;
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::Accumulator;
 
 use super::arguments::failed;
 use crate::column::{Embeddings, Flaw, KeyKind, Keys, Width, embedding};
+use crate::kernel::keyed::Draw;
 use crate::kernel::{Rows, norm};
 
 /// More rows than this are not fitted: beyond a few thousand a fit gains nothing, and memory and time grow.
@@ -29,14 +33,43 @@ pub struct Collected {
     widths: Vec<usize>,
     keys: Keys,
     columns: Vec<Vec<f32>>,
-    key_bytes: usize,
+    /// The name and values of a string argument after the embeddings.
+    label: Option<(&'static str, Keys)>,
+    keep: Keep,
+    /// Bytes of keys and labels.
+    text_bytes: usize,
+}
+
+/// Which rows are kept.
+#[derive(Debug)]
+enum Keep {
+    /// All, up to [`MAX_ANCHORS`].
+    Anchors,
+    /// The `size` rows whose keys are drawn first.
+    Pool {
+        size: usize,
+        seed: u64,
+        /// Where the row of each draw is. Rows of the same key have the same draw, so one that is kept meets its double here.
+        places: BTreeMap<Draw, usize>,
+    },
 }
 
 impl Collected {
     /// Nothing yet.
     pub fn new(function: &'static str, names: &'static [&'static str], kind: KeyKind, widths: Vec<usize>) -> Self {
         let columns = vec![Vec::new(); widths.len()];
-        Self { function, names, widths, keys: Keys::new(kind), columns, key_bytes: 0 }
+        let keep = Keep::Anchors;
+        Self { function, names, widths, keys: Keys::new(kind), columns, label: None, keep, text_bytes: 0 }
+    }
+
+    /// The same, keeping only the `size` rows whose keys are drawn first by `seed`.
+    pub fn pool(self, size: usize, seed: u64) -> Self {
+        Self { keep: Keep::Pool { size, seed, places: BTreeMap::new() }, ..self }
+    }
+
+    /// The same with a string argument `name` after the embeddings.
+    pub fn with_label(self, name: &'static str) -> Self {
+        Self { label: Some((name, Keys::new(KeyKind::Text))), ..self }
     }
 
     /// What [`Collected::state`] is made of.
@@ -44,6 +77,11 @@ impl Collected {
         let list = |item| DataType::List(Arc::new(Field::new_list_field(item, true)));
         let vectors = names.iter().zip(widths).map(|(name, width)| (*name, list(Width::Fixed(*width).data_type())));
         std::iter::once(("keys", list(kind.data_type()))).chain(vectors).collect()
+    }
+
+    /// What a label adds to [`Collected::state_types`].
+    pub fn label_type(name: &'static str) -> (&'static str, DataType) {
+        (name, DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))))
     }
 
     /// The keys, in the order they came.
@@ -56,7 +94,15 @@ impl Collected {
         Rows::new(&self.columns[i], self.widths[i])
     }
 
-    /// Adds a batch: keys, then the embedding arguments.
+    /// The labels, in the order they came.
+    pub fn labels(&self) -> &[String] {
+        match &self.label {
+            Some((_, Keys::Text(labels))) => labels,
+            _ => &[],
+        }
+    }
+
+    /// Adds a batch: keys, then the embedding arguments, then the label.
     pub fn update(&mut self, arrays: &[ArrayRef]) -> Result<()> {
         let function = self.function;
         let keys = match Keys::normalize(&arrays[0]) {
@@ -70,6 +116,12 @@ impl Collected {
                 Err(flaw) => return self.flaw(i, &flaw, &keys),
             }
         }
+        let label_place = 1 + self.widths.len();
+        let labels = match &self.label {
+            Some(_) => Some(cast(&arrays[label_place], &DataType::Utf8)?),
+            None => None,
+        };
+        let mut vectors = Vec::with_capacity(views.len());
         for row in 0..keys.len() {
             if views.iter().any(|view| view.is_null(row)) {
                 continue;
@@ -80,41 +132,83 @@ impl Collected {
                      out (WHERE key IS NOT NULL)"
                 );
             }
+            vectors.clear();
             for (i, view) in views.iter().enumerate() {
-                let v = match view.row_of(row, self.widths[i]) {
-                    Ok(Some(v)) if norm::norm(v).is_finite() => v,
+                match view.row_of(row, self.widths[i]) {
+                    Ok(Some(v)) if norm::norm(v).is_finite() => vectors.push(v),
                     Ok(_) => return self.flaw(i, &Flaw::NotFinite { row }, &keys),
                     Err(flaw) => return self.flaw(i, &flaw, &keys),
-                };
-                self.columns[i].extend_from_slice(v);
+                }
             }
-            self.push_key(&keys, row)?;
+            if let (Some((name, _)), Some(labels)) = (&self.label, &labels)
+                && labels.is_null(row)
+            {
+                return exec_err!(
+                    "{function}: argument {} (`{name}`){}: is NULL beside an embedding",
+                    label_place + 1,
+                    key_of(&keys, row)
+                );
+            }
+            if let Some(place) = self.place(&keys, row)? {
+                self.put(place, &keys, &vectors, labels.as_ref(), row);
+            }
         }
         Ok(())
     }
 
-    fn push_key(&mut self, normal: &ArrayRef, row: usize) -> Result<()> {
-        if self.keys.len() >= MAX_ANCHORS {
-            return exec_err!(
-                "{}: more than {MAX_ANCHORS} anchors: choose some, for example ORDER BY random() LIMIT 4096 in a subquery, or \
-                 `babelake fit --anchors 4096`, whose choice is repeatable",
-                self.function
-            );
+    /// Where a row goes: behind the others, in the place of one that is drawn later, or nowhere.
+    fn place(&mut self, keys: &ArrayRef, row: usize) -> Result<Option<usize>> {
+        let (function, kept) = (self.function, self.keys.len());
+        match &mut self.keep {
+            Keep::Anchors if kept >= MAX_ANCHORS => exec_err!(
+                "{function}: more than {MAX_ANCHORS} anchors: choose some, for example ORDER BY random() LIMIT 4096 in a \
+                 subquery, or `babelake fit --anchors 4096`, whose choice is repeatable"
+            ),
+            Keep::Anchors => Ok(Some(kept)),
+            Keep::Pool { size, seed, places } => {
+                let mut key = Keys::new(self.keys.kind());
+                key.push(keys, row);
+                let draw = key.draw("pool", *seed, 0);
+                if places.contains_key(&draw) {
+                    let key = key.display(0);
+                    return exec_err!("{function}: key {key} occurs more than once: a row's key must be unique");
+                }
+                let place = match places.last_entry() {
+                    _ if kept < *size => kept,
+                    Some(last) if draw < *last.key() => last.remove(),
+                    _ => return Ok(None),
+                };
+                places.insert(draw, place);
+                Ok(Some(place))
+            }
         }
-        self.keys.push(normal, row);
-        self.key_bytes += match &self.keys {
-            Keys::Int(_) => size_of::<i64>(),
-            Keys::Text(keys) => size_of::<String>() + keys.last().map_or(0, String::len),
-        };
-        Ok(())
+    }
+
+    fn put(&mut self, place: usize, keys: &ArrayRef, vectors: &[&[f32]], labels: Option<&ArrayRef>, row: usize) {
+        let is_new = place == self.keys.len();
+        for (column, v) in self.columns.iter_mut().zip(vectors) {
+            if is_new {
+                column.extend_from_slice(v);
+            } else {
+                column[place * v.len()..][..v.len()].copy_from_slice(v);
+            }
+        }
+        let labels = self.label.as_mut().zip(labels).map(|((_, kept), labels)| (kept, labels));
+        for (kept, array) in std::iter::once((&mut self.keys, keys)).chain(labels) {
+            if is_new {
+                kept.push(array, row);
+            } else {
+                self.text_bytes -= bytes(kept, place);
+                kept.replace(place, array, row);
+            }
+            self.text_bytes += bytes(kept, place);
+        }
     }
 
     /// An error that names the row by its key: a row number means nothing after a join.
     fn flaw(&self, i: usize, flaw: &Flaw, keys: &ArrayRef) -> Result<()> {
         let name = self.names[i];
-        let place = flaw.row().and_then(|row| Keys::from_array(&keys.slice(row, 1)).ok());
-        let key =
-            place.filter(|keys| !keys.is_empty()).map_or_else(String::new, |keys| format!(", key {}", keys.display(0)));
+        let key = flaw.row().map_or_else(String::new, |row| key_of(keys, row));
         exec_err!("{}: argument {} (`{name}`){key}: {flaw}", self.function, i + 2)
     }
 
@@ -128,6 +222,9 @@ impl Collected {
         for (values, width) in self.columns.iter().zip(&self.widths) {
             let vectors = embedding::fixed(values.clone(), *width, None, self.keys.len())?;
             state.push(ScalarValue::List(Arc::new(list(Arc::new(vectors))?)));
+        }
+        if let Some((_, labels)) = &self.label {
+            state.push(ScalarValue::List(Arc::new(list(labels.to_array())?)));
         }
         Ok(state)
     }
@@ -149,9 +246,29 @@ impl Collected {
 
     /// Bytes held.
     pub fn size(&self) -> usize {
+        let places = match &self.keep {
+            Keep::Anchors => 0,
+            // A B-tree's nodes are two thirds full.
+            Keep::Pool { places, .. } => places.len() * size_of::<(Draw, usize)>() * 3 / 2,
+        };
         size_of::<Self>()
-            + self.key_bytes
+            + self.text_bytes
+            + places
             + self.columns.iter().map(|column| column.capacity() * size_of::<f32>()).sum::<usize>()
+    }
+}
+
+/// ", key 7" of a row of normalized keys; nothing where it has none.
+fn key_of(keys: &ArrayRef, row: usize) -> String {
+    let key = Keys::from_array(&keys.slice(row, 1)).ok().filter(|keys| !keys.is_empty());
+    key.map_or_else(String::new, |key| format!(", key {}", key.display(0)))
+}
+
+/// Bytes of one key.
+fn bytes(keys: &Keys, i: usize) -> usize {
+    match keys {
+        Keys::Int(_) => size_of::<i64>(),
+        Keys::Text(keys) => size_of::<String>() + keys[i].len(),
     }
 }
 

@@ -7,7 +7,9 @@
 mod aggregate;
 mod arguments;
 mod collect;
+mod measures;
 mod memo;
+mod moments;
 mod options;
 mod rows;
 mod scalar;
@@ -15,18 +17,24 @@ mod scalar;
 mod tests;
 
 mod emb_center;
+mod emb_cka;
 mod emb_cosine;
 mod emb_decode;
 mod emb_decoder;
 mod emb_describe;
 mod emb_fit;
+mod emb_knn_overlap;
 mod emb_mean;
+mod emb_mixed;
 mod emb_norm;
 mod emb_normalize;
 mod emb_prune;
 mod emb_relative;
 mod emb_rescale;
+mod emb_retrieval;
+mod emb_similarity;
 mod emb_space;
+mod emb_svcca;
 mod emb_translate;
 mod emb_translator;
 
@@ -59,7 +67,17 @@ pub fn scalars() -> Vec<ScalarUDF> {
 
 /// The aggregate functions.
 pub fn aggregates() -> Vec<AggregateUDF> {
-    vec![udaf(emb_fit::EmbFit), udaf(emb_mean::EmbMean), udaf(emb_space::EmbSpace)]
+    vec![
+        udaf(emb_cka::EmbCka),
+        udaf(emb_fit::EmbFit),
+        udaf(emb_knn_overlap::EmbKnnOverlap),
+        udaf(emb_mean::EmbMean),
+        udaf(emb_mixed::EmbMixed),
+        udaf(emb_retrieval::EmbRetrieval),
+        udaf(emb_similarity::EmbSimilarity),
+        udaf(emb_space::EmbSpace),
+        udaf(emb_svcca::EmbSvcca),
+    ]
 }
 
 /// Registers every function with a session context, a session state or a worker.

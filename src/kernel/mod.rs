@@ -5,13 +5,18 @@
 
 pub mod alignment;
 pub mod block;
+pub mod bootstrap;
 pub mod center;
+pub mod cka;
 pub mod cosine;
 pub mod decode;
 pub mod decoder;
 pub mod eigen;
 pub mod keyed;
+pub mod knn_overlap;
 pub mod mean;
+pub mod mixed;
+pub mod moments;
 pub mod norm;
 pub mod normalize;
 pub mod prune;
@@ -20,7 +25,9 @@ pub mod relative;
 pub mod rescale;
 pub mod retrieval;
 pub mod rows;
+pub mod search;
 pub mod space;
+pub mod svcca;
 pub mod svd;
 pub mod translate;
 pub mod translator;

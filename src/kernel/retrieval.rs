@@ -1,10 +1,19 @@
-//! Does a query find its own document? Exact, by cosine, against a pool of documents.
-
-use rayon::prelude::*;
+//! Does a query find its own document? Exact, against a pool of documents.
 
 use super::Rows;
-use super::block::{BLOCK_ROWS, Factor, Scratch, multiply};
-use super::normalize::normalize_into;
+use super::bootstrap::{Estimate, estimates};
+use super::search::{Index, Metric, Neighbour, Prepare};
+
+/// How documents are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Search {
+    /// What nearness is.
+    pub metric: Metric,
+    /// Cross-domain similarity local scaling (Conneau et al. 2018) with that many neighbours, which takes from hubs, the
+    /// documents near everything, what they have in advance: the score of q and d is `2 cos(q, d) - r(q) - r(d)`, where
+    /// `r` is the mean cosine of a vector to its nearest neighbours on the other side. For cosines only.
+    pub csls: Option<usize>,
+}
 
 /// How well queries find their own documents.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,105 +21,68 @@ pub struct Retrieval {
     /// Documents searched.
     pub pool: usize,
     /// Share of queries whose own document comes first.
-    pub p_at_1: f64,
+    pub p_at_1: Estimate,
     /// ... among the first 5.
-    pub p_at_5: f64,
+    pub p_at_5: Estimate,
     /// ... among the first 10.
-    pub p_at_10: f64,
+    pub p_at_10: Estimate,
     /// Mean of 1 / rank.
-    pub mrr: f64,
+    pub mrr: Estimate,
     /// Mean rank, from 1.
-    pub mean_rank: f64,
+    pub mean_rank: Estimate,
 }
 
-/// Ranks of each query's own document `own[i]` in `pool`: the number of documents whose cosine is at least its own, so
-/// ties count against the query. A zero vector has cosine 0 with everything; one that is not finite comes last.
-pub fn ranks(queries: Rows<'_>, pool: Rows<'_>, own: &[usize]) -> Vec<usize> {
-    let d = queries.width();
-    let unit_pool = unit_rows(pool);
-    let blocks: Vec<usize> = (0..queries.len()).step_by(BLOCK_ROWS).collect();
-    let ranked = blocks
-        .par_iter()
-        .map_init(
-            || (Scratch::default(), Vec::new()),
-            |(scratch, scores), &first| {
-                let count = BLOCK_ROWS.min(queries.len() - first);
-                let mut rank = vec![0usize; count];
-                let mut own_scores = vec![0.0f32; count];
-                // Two sweeps over the pool in column blocks keep memory flat: own scores first, then the count of those above.
-                for sweep in [Sweep::Own, Sweep::Count] {
-                    for from in (0..pool.len()).step_by(POOL_BLOCK) {
-                        let to = (from + POOL_BLOCK).min(pool.len());
-                        if sweep == Sweep::Own && !own[first..first + count].iter().any(|o| (from..to).contains(o)) {
-                            continue;
-                        }
-                        scores.resize(count * POOL_BLOCK, 0.0);
-                        // The block is always full: a score's bits must not depend on where in the pool a document stands.
-                        let factor = &unit_pool[from * d..(from + POOL_BLOCK) * d];
-                        let filled: Result<(), std::convert::Infallible> = multiply(
-                            count,
-                            (d, POOL_BLOCK),
-                            Factor::Transposed(factor),
-                            scratch,
-                            scores,
-                            |i, row| {
-                                normalize_into(queries.row(first + i), row);
-                                Ok(())
-                            },
-                            |i, row| match sweep {
-                                Sweep::Own => {
-                                    if let Some(column) = own[first + i].checked_sub(from).filter(|c| *c < to - from) {
-                                        own_scores[i] = row[column];
-                                    }
-                                }
-                                Sweep::Count => {
-                                    // Not `>=`: a score that is no number counts against the query as well.
-                                    let below = |s: &&f32| **s < own_scores[i];
-                                    rank[i] += to - from - row[..to - from].iter().filter(below).count();
-                                }
-                            },
-                        );
-                        let Ok(()) = filled;
-                    }
-                }
-                rank
-            },
-        )
-        .collect::<Vec<_>>();
-    ranked.concat()
-}
-
-/// Documents of a block of the pool.
-const POOL_BLOCK: usize = 1024;
-
-#[derive(Clone, Copy, PartialEq)]
-enum Sweep {
-    Own,
-    Count,
-}
-
-/// Unit rows, padded with zero rows to full blocks.
-fn unit_rows(rows: Rows<'_>) -> Vec<f32> {
-    let mut unit = vec![0.0; rows.len().next_multiple_of(POOL_BLOCK) * rows.width()];
-    for (row, out) in rows.iter().zip(unit.chunks_exact_mut(rows.width().max(1))) {
-        normalize_into(row, out);
+/// Ranks of each query's own document `own[i]` in `pool`: the number of documents whose score is at least its own, so
+/// ties count against the query. One that is not finite comes last.
+pub fn ranks(queries: Rows<'_>, pool: Rows<'_>, own: &[usize], search: Search) -> Vec<usize> {
+    let prepare = Prepare::new(search.metric, pool);
+    let mut index = Index::new(&prepare, pool);
+    if let Some(k) = search.csls {
+        // r(q) is the same for all documents of a query, so half of r(d) is what counts.
+        let asking = Index::new(&prepare, queries).nearest(pool, k, false);
+        let mean = |nearest: &Vec<Neighbour>| {
+            let sum: f64 = nearest.iter().map(|neighbour| f64::from(neighbour.score)).sum();
+            sum / nearest.len().max(1) as f64
+        };
+        index = index.with_bias(asking.iter().map(|nearest| (-mean(nearest) / 2.0) as f32).collect());
     }
-    unit
+    index.search(queries, |scores| {
+        let own = &own[scores.asked.clone()];
+        let mut own_scores = vec![0.0f32; own.len()];
+        let mut rank = vec![0usize; own.len()];
+        let mut last = None;
+        for documents in index.blocks().filter(|documents| own.iter().any(|own| documents.contains(own))) {
+            scores.score(documents.clone());
+            for ((query, &own), own_score) in scores.asked.clone().zip(own).zip(&mut own_scores) {
+                if documents.contains(&own) {
+                    *own_score = scores.of(query)[own - documents.start];
+                }
+            }
+            last = Some(documents);
+        }
+        // The block scored last is counted at once: where all own documents stand in one, nothing is computed twice.
+        let rest = index.blocks().filter(|documents| Some(documents) != last.as_ref()).map(Some);
+        for documents in std::iter::once(None).chain(rest) {
+            if let Some(documents) = documents {
+                scores.score(documents);
+            }
+            for ((query, own_score), rank) in scores.asked.clone().zip(&own_scores).zip(&mut rank) {
+                let all = scores.of(query);
+                // Not `>=`: a score that is no number counts against the query as well.
+                *rank += all.len() - all.iter().filter(|score| *score < own_score).count();
+            }
+        }
+        rank
+    })
 }
 
-/// The measures of [`ranks`]; `None` without queries.
-pub fn retrieval(queries: Rows<'_>, pool: Rows<'_>, own: &[usize]) -> Option<Retrieval> {
-    let ranks = ranks(queries, pool, own);
-    let n = ranks.len() as f64;
-    let share = |k: usize| ranks.iter().filter(|rank| **rank <= k).count() as f64 / n;
-    (!ranks.is_empty()).then(|| Retrieval {
-        pool: pool.len(),
-        p_at_1: share(1),
-        p_at_5: share(5),
-        p_at_10: share(10),
-        mrr: ranks.iter().map(|rank| 1.0 / *rank as f64).sum::<f64>() / n,
-        mean_rank: ranks.iter().sum::<usize>() as f64 / n,
-    })
+/// The measures of [`ranks`], with intervals drawn by `seed`; `None` without queries.
+pub fn retrieval(queries: Rows<'_>, pool: Rows<'_>, own: &[usize], search: Search, seed: u64) -> Option<Retrieval> {
+    let at = |rank: usize, k: usize| f64::from(u8::from(rank <= k));
+    let measures = |rank| [at(rank, 1), at(rank, 5), at(rank, 10), 1.0 / rank as f64, rank as f64];
+    let rows: Vec<[f64; 5]> = ranks(queries, pool, own, search).into_iter().map(measures).collect();
+    let [p_at_1, p_at_5, p_at_10, mrr, mean_rank] = estimates(&rows, seed)?;
+    Some(Retrieval { pool: pool.len(), p_at_1, p_at_5, p_at_10, mrr, mean_rank })
 }
 
 #[cfg(test)]
@@ -122,6 +94,8 @@ mod tests {
     #[derive(serde::Deserialize)]
     struct Case {
         name: String,
+        metric: String,
+        csls: Option<usize>,
         queries: golden::Matrix,
         pool: golden::Matrix,
         own: Vec<usize>,
@@ -131,6 +105,7 @@ mod tests {
         cosines: Vec<f64>,
         cosine: f64,
         centred_cosine: f64,
+        mse: f64,
     }
 
     #[derive(serde::Deserialize)]
@@ -143,16 +118,23 @@ mod tests {
     }
 
     #[test]
-    fn ranks_and_cosines_are_golden() {
+    fn ranks_and_similarities_are_golden() {
         for case in golden::cases::<Case>(include_str!("../../tests/golden/metrics.json")) {
             let (name, d) = (&case.name, case.pool.columns);
             let (queries, pool) = (case.queries.narrow(), case.pool.narrow());
             let (queries, pool) = (Rows::new(&queries, d), Rows::new(&pool, d));
-            assert_eq!(ranks(queries, pool, &case.own), case.ranks, "{name}");
-            let (got, want) = (retrieval(queries, pool, &case.own).unwrap(), &case.retrieval);
+            let metric = match case.metric.as_str() {
+                "cosine" => Metric::Cosine,
+                "centred_cosine" => Metric::CentredCosine,
+                "inner_product" => Metric::InnerProduct,
+                _ => Metric::L2,
+            };
+            let search = Search { metric, csls: case.csls };
+            assert_eq!(ranks(queries, pool, &case.own, search), case.ranks, "{name}");
+            let (got, want) = (retrieval(queries, pool, &case.own, search, 0).unwrap(), &case.retrieval);
             assert_eq!(got.pool, pool.len());
             assert_golden(
-                &[got.p_at_1, got.p_at_5, got.p_at_10, got.mrr, got.mean_rank],
+                &[got.p_at_1, got.p_at_5, got.p_at_10, got.mrr, got.mean_rank].map(|estimate| estimate.mean),
                 &[want.p_at_1, want.p_at_5, want.p_at_10, want.mrr, want.mean_rank],
                 name,
             );
@@ -163,7 +145,11 @@ mod tests {
             let cosines: Vec<f64> = queries.iter().zip(native.iter()).map(cosine).collect();
             assert_golden(&cosines, &case.cosines, name);
             let found = similarity(queries, native, &golden::narrow(&case.center)).unwrap();
-            assert_golden(&[found.cosine, found.centred_cosine], &[case.cosine, case.centred_cosine], name);
+            assert_golden(
+                &[found.cosine, found.centred_cosine, found.mse],
+                &[case.cosine, case.centred_cosine, case.mse],
+                name,
+            );
         }
     }
 
@@ -172,7 +158,7 @@ mod tests {
     fn copies_of_a_document_tie_everywhere_in_the_pool() {
         for d in [3, 8, 17, 64, 129] {
             let mut random = Random(d as u64);
-            let mut pool = random.rows(2 * POOL_BLOCK + 77, d);
+            let mut pool = random.rows(2125, d);
             let document = random.rows(1, d);
             let copies = [0, 1, 5, 500, 1022, 1023, 1024, 1031, 2047, 2048, 2124];
             for &copy in &copies {
@@ -180,9 +166,19 @@ mod tests {
             }
             let pool = Rows::new(&pool, d);
             let queries = document.repeat(copies.len());
-            assert_eq!(ranks(Rows::new(&queries, d), pool, &copies), [copies.len(); 11], "width {d}");
+            for metric in [Metric::Cosine, Metric::CentredCosine, Metric::L2] {
+                for csls in [None, Some(3)] {
+                    let search = Search { metric, csls };
+                    let found = ranks(Rows::new(&queries, d), pool, &copies, search);
+                    // Under CSLS a copy that everything is near to loses to others: all copies lose alike.
+                    let tied = if csls.is_none() { copies.len() } else { found[0].max(copies.len()) };
+                    assert_eq!(found, [tied; 11], "width {d}, {search:?}");
+                }
+            }
         }
     }
+
+    const SEARCH: Search = Search { metric: Metric::CentredCosine, csls: Some(5) };
 
     #[test]
     fn ranks_do_not_depend_on_orders_or_threads() {
@@ -193,8 +189,8 @@ mod tests {
         let own: Vec<usize> = (0..n).collect();
         let queries: Vec<f32> = pool.as_slice()[..n * d].iter().map(|x| x + random.normal() as f32).collect();
         let queries = Rows::new(&queries, d);
-        let want = with_threads(1, || ranks(queries, pool, &own));
-        assert_eq!(with_threads(2, || ranks(queries, pool, &own)), want);
+        let want = with_threads(1, || ranks(queries, pool, &own, SEARCH));
+        assert_eq!(with_threads(2, || ranks(queries, pool, &own, SEARCH)), want);
 
         let (query_order, pool_order) = (random.shuffled(n), random.shuffled(pool.len()));
         let mut place = vec![0; pool.len()];
@@ -203,7 +199,7 @@ mod tests {
         }
         let own: Vec<usize> = query_order.iter().map(|&i| place[i]).collect();
         let (queries, pool) = (queries.select(&query_order), pool.select(&pool_order));
-        let got = ranks(Rows::new(&queries, d), Rows::new(&pool, d), &own);
+        let got = ranks(Rows::new(&queries, d), Rows::new(&pool, d), &own, SEARCH);
         assert!(got.iter().zip(&query_order).all(|(rank, &i)| *rank == want[i]));
     }
 
@@ -212,11 +208,11 @@ mod tests {
         let pool = Random(7).rows(20, 4);
         let pool = Rows::new(&pool, 4);
         let queries = [f32::NAN, 0.0, 0.0, 1.0, f32::INFINITY, 1.0, 1.0, 1.0];
-        assert_eq!(ranks(Rows::new(&queries, 4), pool, &[3, 4]), [20, 20]);
+        assert_eq!(ranks(Rows::new(&queries, 4), pool, &[3, 4], Search::default()), [20, 20]);
     }
 
     #[test]
     fn no_queries_have_no_measures() {
-        assert_eq!(retrieval(Rows::new(&[], 2), Rows::new(&[1.0, 0.0], 2), &[]), None);
+        assert_eq!(retrieval(Rows::new(&[], 2), Rows::new(&[1.0, 0.0], 2), &[], Search::default(), 0), None);
     }
 }

@@ -6,7 +6,7 @@ use crate::column::Translator;
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
 use crate::kernel::quality::similarity;
-use crate::kernel::retrieval::retrieval;
+use crate::kernel::retrieval::{Search, retrieval};
 use crate::{Error, Result};
 
 /// Held-out rows, and what they are searched in.
@@ -44,12 +44,12 @@ pub fn measure(translator: &Translator, trial: &Trial<'_>) -> Result<Vec<Value>>
 fn row(name: &str, answers: Option<Rows<'_>>, trial: &Trial<'_>, mean: &[f32]) -> Value {
     let own: Vec<usize> = (0..trial.natives.len()).collect();
     let similar = answers.and_then(|answers| similarity(answers, trial.natives, mean));
-    let found = answers.and_then(|answers| retrieval(answers, trial.pool, &own));
+    let found = answers.and_then(|answers| retrieval(answers, trial.pool, &own, Search::default(), 0));
     json!({
         "name": name,
         "cosine": similar.map(|similar| similar.cosine),
         "centred_cosine": similar.map(|similar| similar.centred_cosine),
-        "p_at_1": found.map(|found| found.p_at_1),
-        "mrr": found.map(|found| found.mrr),
+        "p_at_1": found.map(|found| found.p_at_1.mean),
+        "mrr": found.map(|found| found.mrr.mean),
     })
 }

@@ -282,17 +282,85 @@ def metric_cases():
     queries[6] = 0.0
     queries[7] = 8.0 * pool[20]
     center = f32(pool.mean(axis=0))
-    scores = oracle.unit_rows(queries) @ oracle.unit_rows(pool).T
-    for row, mine in zip(scores, own):
-        gaps = np.abs(row - row[mine])
-        assert gaps[gaps > 1e-12].min(initial=1.0) > MARGIN, "close call"
-    ranks = oracle.ranks(queries, pool, own)
     native = pool[own]
-    yield {"name": "retrieval with ties and zero vectors", "queries": matrix(queries), "pool": matrix(pool), "own": own,
-           "ranks": ranks.tolist(), "retrieval": oracle.retrieval(ranks), "center": center.tolist(),
-           "cosines": oracle.cosines(queries, native).tolist(),
-           "cosine": float(oracle.cosines(queries, native).mean()),
-           "centred_cosine": float(oracle.cosines(queries - center, native - center).mean())}
+    for metric, csls in (("cosine", None), ("centred_cosine", None), ("inner_product", None), ("l2", None), ("cosine", 3),
+                         ("centred_cosine", 3)):
+        for row, mine in zip(oracle.scores(queries, pool, metric, csls), own):
+            gaps = np.abs(row - row[mine])
+            assert gaps[gaps > 1e-12].min(initial=1.0) > MARGIN, ("close call", metric, csls)
+        ranks = oracle.ranks(queries, pool, own, metric, csls)
+        yield {"name": f"{metric}, csls {csls}, with ties and zero vectors", "metric": metric, "csls": csls,
+               "queries": matrix(queries), "pool": matrix(pool), "own": own,
+               "ranks": ranks.tolist(), "retrieval": oracle.retrieval(ranks), "center": center.tolist(),
+               "cosines": oracle.cosines(queries, native).tolist(),
+               "cosine": float(oracle.cosines(queries, native).mean()),
+               "centred_cosine": float(oracle.cosines(queries - center, native - center).mean()),
+               "mse": float(((queries - native) ** 2).mean())}
+
+
+def check_top(queries, documents, k, leave_out):
+    """The k-th and the next are never a close call."""
+    for i, row in enumerate(oracle.scores(queries, documents)):
+        row = np.sort(np.delete(row, i) if leave_out else row)[::-1]
+        assert len(row) <= k or row[k - 1] - row[k] > 1e-6, "close call"
+
+
+def knn_overlap_cases():
+    rng = np.random.default_rng(7)
+    native = f32(rng.normal(size=(60, 6)) + 0.5)
+    for noise, k in ((0.1, 1), (0.1, 10), (1.0, 10), (0.3, 59)):
+        translated = f32(native + noise * rng.normal(size=native.shape))
+        check_top(translated, native, k, True)
+        check_top(native, native, k, True)
+        yield {"name": f"noise {noise}, k {k}", "translated": matrix(translated), "native": matrix(native), "k": k,
+               "overlap": oracle.knn_overlap(translated, native, k)}
+
+
+def mixed_cases():
+    rng = np.random.default_rng(8)
+    queries = f32(rng.normal(size=(50, 5)) + 0.3)
+    for share, pull, k in ((0.5, 0.0, 5), (0.3, 1.0, 10), (0.8, 0.5, 1)):
+        translated = rng.random(50) < share
+        documents = f32(queries + 0.5 * rng.normal(size=queries.shape) + pull * translated[:, None])
+        check_top(queries, documents, k, False)
+        mine = oracle.cosines(queries, documents)
+        threshold = float(np.sort(mine[~translated])[len(mine[~translated]) // 3] - 1e-3)
+        assert np.abs(mine - threshold).min() > MARGIN, "close call"
+        yield {"name": f"{share} translated, moved by {pull}", "queries": matrix(queries), "documents": matrix(documents),
+               "translated": translated.tolist(), "k": k, "old_threshold": threshold,
+               **{name: float(x) for name, x in oracle.mixed(queries, documents, translated, k, threshold).items()}}
+
+
+def alignment_cases():
+    rng = np.random.default_rng(9)
+    x, y = pair(9, 40, 6, 5)
+    # The fixture of latentis (github.com/Flegyas/latentis): linear CKA 0.2815, SVCCA 0.8125.
+    counting = np.arange(32.0).reshape(8, 4)
+    shuffled = np.array([[1, 2, 27, 22], [0, 28, 15, 18], [12, 9, 14, 8], [11, 19, 16, 13], [31, 20, 10, 3], [24, 5, 7, 29],
+                         [4, 30, 21, 6], [26, 17, 23, 25]], dtype=np.float64)
+    assert abs(oracle.cka(counting, shuffled) - 0.2815) < 1e-4 and abs(oracle.svcca(counting, shuffled) - 0.8125) < 1e-3
+    for name, a, b in (
+        ("two encoders", x, y),
+        ("the fixture of latentis", counting, shuffled),
+        ("unrelated", x, dyadic(rng.normal(size=(40, 3)))),
+        ("fewer rows than dimensions", x[:4], y[:4]),
+        ("far from the origin", x + 1000.0, y - 1000.0),
+        ("a rotation", x, rotated(x)),
+    ):
+        assert (f32(a) == a).all() and (f32(b) == b).all(), name
+        for side in (a, b):
+            s = np.linalg.svd(side - side.mean(axis=0), compute_uv=False) ** 2
+            share = np.cumsum(s) / s.sum()
+            assert min(np.abs(share[share < 1 - 1e-9] - v).min(initial=1.0) for v in (0.5, 0.99)) > 1e-6, "close call"
+        yield {"name": name, "a": matrix(a), "b": matrix(b), "cka": oracle.cka(a, b), "svcca": oracle.svcca(a, b),
+               "svcca_half": oracle.svcca(a, b, 0.5)}
+
+
+def bootstrap_cases():
+    rng = np.random.default_rng(10)
+    for seed, values in ((0, rng.normal(size=30)), (7, (rng.random(40) < 0.9).astype(float)), (2**63 - 1, np.ones(3))):
+        values = values.tolist()
+        yield {"seed": seed, "values": values, "estimate": oracle.bootstrap(values, seed)}
 
 
 def main():
@@ -304,6 +372,10 @@ def main():
     dump("methods.json", method_cases())
     dump("apply.json", apply_cases())
     dump("metrics.json", metric_cases())
+    dump("knn_overlap.json", knn_overlap_cases())
+    dump("mixed.json", mixed_cases())
+    dump("alignment.json", alignment_cases())
+    dump("bootstrap.json", bootstrap_cases())
 
 
 if __name__ == "__main__":

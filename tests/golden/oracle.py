@@ -131,12 +131,28 @@ def cosines(a, b):
     return (unit_rows(a) * unit_rows(b)).sum(axis=1)
 
 
-def ranks(queries, pool, own):
+def scores(queries, pool, metric="cosine", csls=None):
+    """Of every query with every document, one row a query; a larger one is nearer."""
+    if metric == "centred_cosine":
+        mean = pool.mean(axis=0)
+        queries, pool = queries - mean, pool - mean
+    if metric == "l2":
+        return np.array([[-((q - d) ** 2).sum() for d in pool] for q in queries])
+    if metric == "inner_product":
+        return queries @ pool.T
+    cos = unit_rows(queries) @ unit_rows(pool).T
+    if csls is None:
+        return cos
+    nearest = lambda a: np.sort(a, axis=1)[:, ::-1][:, :csls].mean(axis=1)
+    return 2.0 * cos - nearest(cos)[:, None] - nearest(cos.T)[None, :]
+
+
+def ranks(queries, pool, own, metric="cosine", csls=None):
     """The number of documents that score at least as high as the query's own: ties count against it."""
-    scores = unit_rows(queries) @ unit_rows(pool).T
-    mine = scores[np.arange(len(own)), own]
+    found = scores(queries, pool, metric, csls)
+    mine = found[np.arange(len(own)), own]
     # Equal documents must tie: numpy's products of equal rows may differ in their last bits.
-    return (scores >= mine[:, None] - 1e-12).sum(axis=1)
+    return (found >= mine[:, None] - 1e-12).sum(axis=1)
 
 
 def retrieval(rank):
@@ -148,3 +164,77 @@ def retrieval(rank):
         "mrr": (1.0 / rank).mean(),
         "mean_rank": rank.mean(),
     }
+
+
+def knn_overlap(translated, native, k):
+    """Neighbours among native rows: those of the translated row and of the native one, itself left out."""
+    shares = []
+    for i in range(len(native)):
+        found = []
+        for v in (translated[i], native[i]):
+            near = scores(v[None], native)[0]
+            near[i] = -np.inf
+            found.append(set(np.argsort(-near, kind="stable")[:k].tolist()))
+        shares.append(len(found[0] & found[1]) / k)
+    return float(np.mean(shares))
+
+
+def mixed(queries, documents, translated, k, old_threshold):
+    found, own = scores(queries, documents), np.arange(len(documents))
+    slots = [translated[np.argsort(-row, kind="stable")[:k]].mean() for row in found]
+    hits = ranks(queries, documents, own) <= k
+    mine = found[own, own]
+    ours, native = mine[translated], mine[~translated]
+    rate = (native >= old_threshold).mean()
+    reach = [t for t in ours if (ours >= t).mean() >= rate - 1e-12]
+    return {
+        "translated_in_pool": translated.mean(),
+        "translated_in_top_k": np.mean(slots),
+        "recall": hits.mean(),
+        "recall_translated": hits[translated].mean(),
+        "recall_native": hits[~translated].mean(),
+        "ks": max(abs((ours <= x).mean() - (native <= x).mean()) for x in mine),
+        "pass_rate": rate,
+        "threshold": max(reach),
+    }
+
+
+def cka(a, b):
+    """By the n x n Gram matrices, as in the article."""
+    n = len(a)
+    h = np.eye(n) - 1.0 / n
+    gram = lambda x: h @ (x @ x.T) @ h
+    hsic = lambda k, l: (k * l).sum()
+    k, l = gram(a), gram(b)
+    return float(hsic(k, l) / np.sqrt(hsic(k, k) * hsic(l, l)))
+
+
+def svcca(a, b, variance=0.99):
+    bases = []
+    for x in (a, b):
+        u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+        share = np.cumsum(s**2) / (s**2).sum()
+        kept = min(int((share < variance).sum()) + 1, int((s > RCOND * s[0]).sum()))
+        bases.append(u[:, :kept])
+    return float(np.linalg.svd(bases[0].T @ bases[1], compute_uv=False).mean())
+
+
+def bootstrap(values, seed):
+    """Mean, and the 26th smallest and largest of 1,000 means of draws with replacement by splitmix64."""
+    mask = (1 << 64) - 1
+
+    def mix(z):
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        return z ^ (z >> 31)
+
+    means = []
+    for resample in range(1000):
+        state = mix((mix(seed) + resample) & mask)
+        chosen = []
+        for _ in values:
+            state = (state + 0x9E3779B97F4A7C15) & mask
+            chosen.append(values[mix(state) * len(values) >> 64])
+        means.append(np.mean(chosen))
+    means.sort()
+    return [float(np.mean(values)), float(means[25]), float(means[974])]

@@ -1,0 +1,256 @@
+//! Exact search of documents by queries: scores in single precision, a block at a time, so that memory stays flat.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Rows;
+use super::block::{BLOCK_ROWS, Factor, Scratch, multiply};
+use super::center::{Centered, center_normalize_into, noise_floor};
+use super::mean::mean;
+use super::norm::{dot, norm};
+use super::normalize::normalize_into;
+
+/// What nearness is. The zero vector (for the centred cosine, the mean) has cosine 0 with everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Metric {
+    /// `q . d / (|q| |d|)`.
+    #[default]
+    Cosine,
+    /// The cosine after the documents' mean is taken from queries and documents.
+    CentredCosine,
+    /// `q . d`.
+    InnerProduct,
+    /// The Euclidean distance, smaller is nearer: scored as `q . d - |d|^2 / 2`, which orders documents alike.
+    L2,
+}
+
+/// Makes vectors ready for the product.
+#[derive(Debug)]
+pub struct Prepare {
+    metric: Metric,
+    center: Vec<f32>,
+    noise_floor: f64,
+}
+
+impl Prepare {
+    /// For a search of `documents`.
+    pub fn new(metric: Metric, documents: Rows<'_>) -> Self {
+        let center: Vec<f32> = match metric {
+            Metric::CentredCosine => mean(documents).into_iter().map(|m| m as f32).collect(),
+            _ => Vec::new(),
+        };
+        let noise_floor = noise_floor(norm(&center));
+        Self { metric, center, noise_floor }
+    }
+
+    fn fill(&self, v: &[f32], out: &mut [f32]) {
+        match self.metric {
+            Metric::Cosine => {
+                normalize_into(v, out);
+            }
+            Metric::CentredCosine => {
+                if center_normalize_into(v, &self.center, self.noise_floor, out) == Centered::NotFinite {
+                    out.fill(f32::NAN);
+                }
+            }
+            Metric::InnerProduct | Metric::L2 => out.copy_from_slice(v),
+        }
+    }
+}
+
+/// Documents of a block. The last block is padded with zero rows: a score's bits must not depend on where a document stands.
+const BLOCK_DOCUMENTS: usize = 1024;
+
+/// Documents ready to be searched.
+#[derive(Debug)]
+pub struct Index<'a> {
+    prepare: &'a Prepare,
+    width: usize,
+    len: usize,
+    documents: Vec<f32>,
+    /// Added to a document's scores; empty where nothing is.
+    bias: Vec<f32>,
+}
+
+impl<'a> Index<'a> {
+    /// Of `documents`.
+    pub fn new(prepare: &'a Prepare, documents: Rows<'_>) -> Self {
+        let (len, width) = (documents.len(), documents.width());
+        let mut ready = vec![0.0; len.next_multiple_of(BLOCK_DOCUMENTS) * width];
+        for (v, out) in documents.iter().zip(ready.chunks_exact_mut(width.max(1))) {
+            prepare.fill(v, out);
+        }
+        let bias = match prepare.metric {
+            Metric::L2 => documents.iter().map(|v| (-dot(v, v) / 2.0) as f32).collect(),
+            _ => Vec::new(),
+        };
+        Self { prepare, width, len, documents: ready, bias }
+    }
+
+    /// The same with `bias[i]` added to the scores of document i.
+    pub fn with_bias(self, bias: Vec<f32>) -> Self {
+        Self { bias, ..self }
+    }
+
+    /// How many documents there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The documents of each block.
+    pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let len = self.len;
+        (0..len).step_by(BLOCK_DOCUMENTS).map(move |from| from..(from + BLOCK_DOCUMENTS).min(len))
+    }
+
+    /// What `work` makes of each block of queries, in their order; blocks run in parallel.
+    pub fn search<T: Send>(&self, queries: Rows<'_>, work: impl Fn(&mut Scores<'_>) -> Vec<T> + Sync) -> Vec<T> {
+        let blocks: Vec<usize> = (0..queries.len()).step_by(BLOCK_ROWS).collect();
+        let found = blocks.par_iter().map_init(
+            || (Scratch::default(), Vec::new(), Vec::new()),
+            |(scratch, ready, scores), &first| {
+                let asked = first..(first + BLOCK_ROWS).min(queries.len());
+                ready.resize(asked.len() * self.width, 0.0);
+                for (i, out) in asked.clone().zip(ready.chunks_exact_mut(self.width.max(1))) {
+                    self.prepare.fill(queries.row(i), out);
+                }
+                work(&mut Scores { index: self, asked, ready, scratch, scores, documents: 0..0 })
+            },
+        );
+        found.collect::<Vec<_>>().into_iter().flatten().collect()
+    }
+
+    /// The `k` documents of highest score for each query, highest first; ties go to the lower index. With `others`, query i
+    /// does not find document i.
+    pub fn nearest(&self, queries: Rows<'_>, k: usize, others: bool) -> Vec<Vec<Neighbour>> {
+        self.search(queries, |scores| {
+            let mut nearest = vec![Vec::with_capacity(k + 1); scores.asked.len()];
+            for documents in self.blocks() {
+                scores.score(documents.clone());
+                for (query, nearest) in scores.asked.clone().zip(&mut nearest) {
+                    for (document, &score) in documents.clone().zip(scores.of(query)) {
+                        if !(others && document == query) {
+                            Neighbour { document, score }.offer(nearest, k);
+                        }
+                    }
+                }
+            }
+            nearest
+        })
+    }
+}
+
+/// A document found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbour {
+    /// Its index.
+    pub document: usize,
+    /// Its score.
+    pub score: f32,
+}
+
+impl Neighbour {
+    fn offer(self, nearest: &mut Vec<Self>, k: usize) {
+        let room = nearest.len() < k && !self.score.is_nan();
+        if room || nearest.last().is_some_and(|last| self.score > last.score) {
+            let place = nearest.partition_point(|other| other.score >= self.score);
+            nearest.insert(place, self);
+            nearest.truncate(k);
+        }
+    }
+}
+
+/// Scores of a block of queries.
+pub struct Scores<'a> {
+    index: &'a Index<'a>,
+    /// The queries.
+    pub asked: Range<usize>,
+    ready: &'a [f32],
+    scratch: &'a mut Scratch,
+    scores: &'a mut Vec<f32>,
+    documents: Range<usize>,
+}
+
+impl Scores<'_> {
+    /// Computes the scores of a block of documents, one of [`Index::blocks`].
+    pub fn score(&mut self, documents: Range<usize>) {
+        let d = self.index.width;
+        self.scores.resize(self.asked.len() * BLOCK_DOCUMENTS, 0.0);
+        let factor = &self.index.documents[documents.start * d..(documents.start + BLOCK_DOCUMENTS) * d];
+        let bias = self.index.bias.get(documents.clone()).unwrap_or_default();
+        let ready = self.ready;
+        let filled: Result<(), std::convert::Infallible> = multiply(
+            self.asked.len(),
+            (d, BLOCK_DOCUMENTS),
+            Factor::Transposed(factor),
+            self.scratch,
+            self.scores,
+            |i, row| {
+                row.copy_from_slice(&ready[i * d..(i + 1) * d]);
+                Ok(())
+            },
+            |_, row| row.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias),
+        );
+        let Ok(()) = filled;
+        self.documents = documents;
+    }
+
+    /// The scores of a query with the documents last scored.
+    pub fn of(&self, query: usize) -> &[f32] {
+        &self.scores[(query - self.asked.start) * BLOCK_DOCUMENTS..][..self.documents.len()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::golden::{Random, with_threads};
+
+    #[test]
+    fn the_nearest_are_those_of_a_sorted_list() {
+        let d = 7;
+        let mut random = Random(11);
+        let mut pool = random.rows(2100, d);
+        // Copies tie, and the lower index comes first.
+        pool.copy_within(5 * d..6 * d, 2000 * d);
+        let documents = Rows::new(&pool, d);
+        for metric in [Metric::Cosine, Metric::CentredCosine, Metric::InnerProduct, Metric::L2] {
+            let prepare = Prepare::new(metric, documents);
+            let index = Index::new(&prepare, documents);
+            let asked = Rows::new(&pool[..300 * d], d);
+            let all = index.search(asked, |scores| {
+                let mut all = vec![Vec::new(); scores.asked.len()];
+                for block in index.blocks() {
+                    scores.score(block);
+                    for (query, all) in scores.asked.clone().zip(&mut all) {
+                        all.extend_from_slice(scores.of(query));
+                    }
+                }
+                all
+            });
+            let nearest = with_threads(2, || index.nearest(asked, 10, true));
+            for (query, (nearest, all)) in nearest.iter().zip(&all).enumerate() {
+                let mut sorted: Vec<usize> = (0..all.len()).filter(|&document| document != query).collect();
+                sorted.sort_by(|&a, &b| all[b].total_cmp(&all[a]).then(a.cmp(&b)));
+                let found: Vec<usize> = nearest.iter().map(|neighbour| neighbour.document).collect();
+                assert_eq!(found, sorted[..10], "{metric:?}, query {query}");
+            }
+            assert_eq!(with_threads(1, || index.nearest(asked, 10, true)), nearest);
+        }
+    }
+
+    #[test]
+    fn fewer_documents_than_asked_for_are_all_found() {
+        let rows = Rows::new(&[1.0, 0.0, 0.0, 1.0], 2);
+        let prepare = Prepare::new(Metric::Cosine, rows);
+        let index = Index::new(&prepare, rows);
+        assert_eq!(index.nearest(rows, 5, false)[1].len(), 2);
+        assert_eq!(index.nearest(rows, 5, true)[1], [Neighbour { document: 0, score: 0.0 }]);
+    }
+}
