@@ -217,7 +217,7 @@ fn pairs_that_cannot_be_fitted() {
         ("--target nothing.parquet", &["0 of 20 pairs can be an anchor (20 have a NULL embedding)"]),
         ("--target b.parquet --key nr", &["a.parquet: there is no column `nr`"]),
         ("--target b.parquet --target-column vec", &["b.parquet: there is no column `vec`"]),
-        ("--target b.parquet --method procrustes", &["method 'procrustes' is unknown"]),
+        ("--target b.parquet --method procrusted", &["method 'procrusted' is unknown"]),
         ("--target b.parquet --method irp --delta 1", &["delta 1 is outside [0, 1)"]),
         ("--target b.parquet --method irp --delta=-0.1", &["delta -0.1 is outside [0, 1)"]),
         ("--target b.parquet --method irp --omega 0", &["omega 0 is outside 1 to"]),

@@ -52,7 +52,7 @@ fn a_translator_tells_how_it_was_made_and_how_good_it_is() {
 fn spaces_and_decoders_are_known_by_their_type_whatever_the_column_s_name() {
     let world = World::new();
     let rows = random(1, 40 * 5);
-    let space = Space::fit(&Keys::Int((0..40).collect()), Rows::new(&rows, 5), "en", false).unwrap();
+    let space = Space::fit(&Keys::Int((0..40).collect()), Rows::new(&rows, 5), "en", None, false).unwrap();
     let method = Method::new(&MethodOptions::default(), "irp").unwrap();
     let decoder = Decoder::fit(&space, &method).unwrap();
     let store = |name: &str, value: ArrayRef| {

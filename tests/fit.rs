@@ -44,7 +44,7 @@ fn the_order_of_rows_row_groups_and_files_do_not_matter() {
         ));
         world.bytes(&out)
     };
-    for method in ["parseval", "irp"] {
+    for method in ["parseval", "irp", "procrustes", "linear", "ridge", "l_ortho", "affine"] {
         assert!(fit("a1", "b1.parquet", method) == fit("a2", "b2", method), "{method}");
     }
     let other = world.ok("fit --source a1.parquet --target b1.parquet --key id -o s.parquet --anchors 150 --seed 4");
@@ -198,4 +198,48 @@ fn more_pairs_than_the_cap_are_said() {
     let run = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet --overwrite --anchors 20000");
     assert!(run.stdout.contains("anchors: 5000 of 5000"), "{}", run.stdout);
     world.fails("fit --source a.parquet --target b.parquet --key id -o u.parquet --anchors 20001", &["2 to 20000"]);
+}
+
+/// Of 60 pairs of two files; the order of rows is not that of their keys in either.
+#[test]
+fn every_method_is_fitted_by_the_command_as_by_sql() {
+    let world = World::new();
+    world.write("a.parquet", &shuffled(&table(0..60, 6, 1), 3));
+    world.write("b.parquet", &shuffled(&table(0..80, 5, 2), 4));
+    let means = "source_mean: (SELECT emb_mean(embedding) FROM 'a.parquet'), \
+                 target_mean: (SELECT emb_mean(embedding) FROM 'b.parquet')";
+    for (options, literal) in [
+        ("", "rcond: 1e-6"),
+        ("--method procrustes", "method: 'procrustes'"),
+        ("--method linear --scale source", "method: 'linear', scale: 'source'"),
+        ("--method ridge --lambda 0.1", "method: 'ridge', lambda: 0.1"),
+        ("--method l_ortho --scale unit", "method: 'l_ortho', scale: 'unit'"),
+        ("--method affine", "method: 'affine'"),
+        ("--preset paper --seed 3", "preset: 'paper', seed: 3"),
+        (
+            "--method irp --omega 3 --delta 0.2 --prune-space source --orthogonalise polar --lambda 0.01 --scale energy",
+            "method: 'irp', omega: 3, delta: 0.2, prune_space: 'source', orthogonalise: 'polar', lambda: 0.01, scale: 'energy'",
+        ),
+        ("--method irp --corpus-mean --scale median_norm", &format!("method: 'irp', scale: 'median_norm', {means}")),
+        ("--corpus-mean", means),
+    ] {
+        world.ok(&format!(
+            "fit --source a.parquet --target b.parquet --key id -o t.parquet --overwrite --source-name a --target-name b {options}"
+        ));
+        let sql = format!(
+            "SELECT emb_fit(id, a.embedding, b.embedding, {{{literal}, source_encoder: 'a', target_encoder: 'b'}})['digest'] \
+             FROM 'a.parquet' a JOIN 'b.parquet' b USING (id)"
+        );
+        let run = world.ok(&format!("sql -c \"{sql}\""));
+        let digest = world.translator("t.parquet").digest;
+        assert!(run.stdout.contains(&digest), "{options}: {digest}\n{}", run.stdout);
+    }
+    for (options, words) in [
+        ("--method procrusted", "'parseval', 'procrustes'"),
+        ("--scale max", "'mean_norm'"),
+        ("--method linear --lambda 1", "`lambda` is an option of method 'irp' and 'ridge'"),
+        ("--prune-space source", "`prune_space` is an option of method 'irp'"),
+    ] {
+        world.fails(&format!("fit --source a.parquet --target b.parquet --key id -o u.parquet {options}"), &[words]);
+    }
 }

@@ -337,6 +337,80 @@ fn bodies_that_always_break_off_end_a_command_with_75() {
     }
 }
 
+/// What each fault does to a job, as a table: `cargo test -- --ignored --nocapture fault_table`.
+#[test]
+#[ignore = "takes minutes"]
+fn fault_table() {
+    let lake = Lake::new();
+    let slow = Fault::Slow(Duration::from_secs(1));
+    let faults = [
+        ("body slow", slow),
+        ("status 500", Fault::Status(500)),
+        ("status 503", Fault::Status(503)),
+        ("status 403", Fault::Status(403)),
+        ("connection reset", Fault::Reset),
+        ("answer lost", Fault::Lost),
+        ("body cut", Fault::Cut),
+        ("body cut, reset", Fault::CutReset),
+    ];
+    println!("| fault | share | requests failed | exit | seconds | objects of {} | |", files().1.len());
+    for (name, fault) in faults {
+        // Answers without a body have none that could be slow.
+        let kinds = if fault == slow { vec![Kind::Get, Kind::List] } else { Vec::new() };
+        let one = |share, times| Faults { seed: 4, share, faults: vec![fault], kinds: kinds.clone(), times };
+        let shares = [("5 %", one(0.05, usize::MAX)), ("first tries", one(1.0, 1)), ("all", one(1.0, usize::MAX))];
+        for (share, faults) in shares {
+            lake.server.faults(faults);
+            let begin = Instant::now();
+            let run = lake.run(&format!("{JOB} --retries 3 --retry-timeout 10"));
+            let (took, failed) = (begin.elapsed().as_secs_f64(), lake.server.failed());
+            lake.server.faults(None);
+            let found = lake.translated("out/");
+            for (name, bytes) in &found {
+                assert!(files().1[name] == *bytes, "{name} differs");
+            }
+            let done = found.len();
+            let bytes = if done == files().1.len() { "the same bytes" } else { "the others absent" };
+            println!("| {name} | {share} | {failed} | {} | {took:.1} | {done} | {bytes} |", run.code.unwrap());
+            lake.run(JOB).expect(0, &[]);
+            lake.assert_translated("out/");
+            lake.server.keys("out/").iter().for_each(|key| lake.server.delete(key));
+        }
+    }
+}
+
+#[test]
+fn of_two_jobs_at_once_with_different_translators_one_is_refused() {
+    let lake = Lake::new();
+    let fit = "fit --source s3://lake/x.parquet --target s3://lake/y.parquet --key id --method irp";
+    lake.run(&format!("{fit} -o s3://lake/other.parquet")).expect(0, &[]);
+    let digest = |name: &str| {
+        let text = lake.run(&format!("describe s3://lake/{name}")).expect(0, &[]).stdout;
+        text.lines().find(|line| line.starts_with("translator digest")).unwrap().to_owned()
+    };
+    for round in 0..3 {
+        let jobs = ["t", "other"].map(|translator| {
+            let job = JOB.replace("/out/", &format!("/mixed{round}/"));
+            lake.spawn(&job.replace("t.parquet", &format!("{translator}.parquet")))
+        });
+        let mut codes = jobs.map(|job| Run::from(job.wait_with_output().unwrap()).code);
+        codes.sort();
+        assert_eq!(codes, [Some(0), Some(1)]);
+        let objects = lake.server.keys(&format!("mixed{round}/"));
+        let objects: Vec<_> = objects.iter().filter(|key| key.ends_with(".parquet")).collect();
+        assert_eq!(objects.len(), 11);
+        assert!(objects.iter().all(|key| digest(key) == digest(objects[0])));
+    }
+}
+
+#[test]
+fn a_report_is_written_to_a_store() {
+    let lake = Lake::new();
+    lake.run(&format!("{JOB} --report s3://lake/reports/run.json")).expect(0, &[]);
+    let report: serde_json::Value = serde_json::from_slice(&lake.server.get("reports/run.json").unwrap()).unwrap();
+    assert_eq!(report["files"]["written"], 11, "{report}");
+}
+
 #[test]
 fn a_body_that_stalls_is_read_on_from_where_it_stalled() {
     let lake = Lake::new();

@@ -51,7 +51,8 @@ pub struct Args {
     #[arg(long)]
     overwrite: bool,
 
-    /// How to fit: parseval (orthonormal frames of each space) or irp (inverse relative projection, the paper) [default: parseval]
+    /// How to fit: parseval (orthonormal frames of each space), procrustes, linear, ridge, l_ortho, affine, or irp (inverse
+    /// relative projection, the paper) [default: parseval]
     #[arg(long)]
     method: Option<String>,
     /// irp: number of pruned subspaces that are averaged [default: 8]
@@ -60,6 +61,21 @@ pub struct Args {
     /// irp: smallest distance between kept anchors, in [0, 1) [default: 0.7]
     #[arg(long)]
     delta: Option<f64>,
+    /// irp: space in which anchors are pruned, target or source [default: target]
+    #[arg(long, value_name = "SPACE")]
+    prune_space: Option<String>,
+    /// irp: polar makes the matrix orthogonal [default: none]
+    #[arg(long, value_name = "HOW")]
+    orthogonalise: Option<String>,
+    /// irp and ridge: the ridge, relative to the largest eigenvalue [default: 0 for irp, 0.01 for ridge]
+    #[arg(long)]
+    lambda: Option<f64>,
+    /// Length of translated rows: mean_norm, median_norm, energy, source, unit or none [default: mean_norm]
+    #[arg(long)]
+    scale: Option<String>,
+    /// Centre rows by the means of all rows of both tables instead of the anchors'
+    #[arg(long)]
+    corpus_mean: bool,
     /// Singular values up to this share of the largest are dropped [default: 1e-6]
     #[arg(long)]
     rcond: Option<f64>,
@@ -128,6 +144,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             (None, None) => HoldOut::Keys,
         },
         method: method(args)?,
+        corpus_mean: args.corpus_mean,
         seed: args.seed,
     };
     let fitted = fit(&request)?;
@@ -143,7 +160,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The method of the options. The seed is irp's too; parseval has none.
+/// The method of the options. The seed is irp's too; the others have none.
 fn method(args: &Args) -> anyhow::Result<Method> {
     let pruned = args.preset.is_some() || args.method.as_deref() == Some("irp");
     let options = MethodOptions {
@@ -152,6 +169,10 @@ fn method(args: &Args) -> anyhow::Result<Method> {
         omega: args.omega,
         delta: args.delta,
         seed: if pruned { Some(i64::try_from(args.seed)?) } else { None },
+        prune_space: args.prune_space.clone(),
+        orthogonalise: args.orthogonalise.clone(),
+        lambda: args.lambda,
+        scale: args.scale.clone(),
         rcond: args.rcond,
     };
     Ok(Method::new(&options, "parseval")?)

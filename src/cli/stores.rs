@@ -19,6 +19,9 @@ pub struct StoreOptions {
     /// For how many seconds it is repeated at most
     #[arg(long, value_name = "SECONDS", default_value_t = Access::default().retry_timeout.as_secs())]
     retry_timeout: u64,
+    /// Force each file of this machine to the disk before it appears: it is whole after a loss of power, too
+    #[arg(long, help_heading = "Options")]
+    sync: bool,
 }
 
 impl StoreOptions {
@@ -28,6 +31,7 @@ impl StoreOptions {
             settings: self.settings.clone(),
             retries: self.retries,
             retry_timeout: Duration::from_secs(self.retry_timeout),
+            sync: self.sync,
         };
         Stores::new(access).map(Arc::new)
     }

@@ -5,12 +5,13 @@ use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::DataType;
 use serde_json::json;
 
-use super::settings::Method;
+use super::settings::{Map, Method, Scale};
 use super::space::{Frame, Space};
 use super::stored::{self, Builder, Digest, Kind, Stored, field};
 use super::translator::members_json;
 use crate::kernel;
 use crate::kernel::decode::Decoding;
+use crate::kernel::space::median;
 use crate::kernel::svd::round;
 use crate::{Error, Result};
 
@@ -45,20 +46,48 @@ impl Decoder {
     /// The inverse of `space`. Codes and decoders of different frames never mix: irp inverts plain anchors, parseval is for
     /// spaces with a Parseval frame.
     pub fn fit(space: &Space, method: &Method) -> Result<Self> {
-        let (matrix, members): (ScalarBuffer<f32>, _) = match (method, &space.frame) {
-            (Method::Irp { delta, rcond, .. }, Frame::Anchors) => {
-                let starts = space.anchors.starts(method);
-                let decoder = kernel::decoder::irp(space.anchors.unit(), &starts, *delta, *rcond)?;
+        let anchors = &space.anchors;
+        let (matrix, members): (ScalarBuffer<f32>, _) = match (method.map, &space.frame) {
+            (Map::Irp(irp), Frame::Anchors) => {
+                if irp.prune_source || irp.polar {
+                    return Err(Error::Invalid(
+                        "a decoder knows no source, and prune_space: 'source' and orthogonalise: 'polar' need one: make the \
+                         translator with emb_translator or emb_fit"
+                            .into(),
+                    ));
+                }
+                let starts = anchors.starts(irp.omega, irp.seed);
+                let ensemble = irp.ensemble(&starts, method.rcond);
+                let decoder = kernel::decoder::irp(anchors.unit(), anchors.unit(), &ensemble)?;
                 (round(decoder.matrix.as_ref()).into(), decoder.members)
             }
-            (Method::Parseval { .. }, Frame::Parseval(frame)) => (frame.clone(), Vec::new()),
-            (method, _) => {
+            (Map::Parseval, Frame::Parseval(frame)) => (frame.clone(), Vec::new()),
+            (Map::Irp(_) | Map::Parseval, _) => {
                 return Err(Error::Invalid(format!(
                     "method '{}' cannot decode codes of a space whose frame is '{}': make the space with {{frame: '{}'}}, \
                      or drop the method",
                     method.name(),
                     space.frame_name(),
                     if method.name() == "irp" { "anchors" } else { "parseval" },
+                )));
+            }
+            _ => {
+                return Err(Error::Invalid(format!(
+                    "method '{}' needs the rows of both spaces, and a decoder has one: make the translator with \
+                     emb_translator or emb_fit",
+                    method.name()
+                )));
+            }
+        };
+        let scale = match method.scale {
+            Scale::MeanNorm => anchors.scale,
+            Scale::MedianNorm => median(&anchors.norms),
+            Scale::None => 1.0,
+            Scale::Energy | Scale::Source | Scale::Unit => {
+                return Err(Error::Invalid(format!(
+                    "scale '{}' is not one factor that a space alone can give: a decoder takes 'mean_norm', 'median_norm' or \
+                     'none'; make the translator with emb_translator or emb_fit",
+                    method.scale.name()
                 )));
             }
         };
@@ -71,7 +100,7 @@ impl Decoder {
             width: space.anchors.width,
             matrix,
             mean: space.anchors.mean.clone(),
-            scale: space.anchors.scale,
+            scale,
             unit_output: space.anchors.unit_vectors,
             digest: String::new(),
             diagnostics: diagnostics.to_string(),

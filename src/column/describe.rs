@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::settings::{Method, MethodOptions};
 use super::stored::{Kind, Stored};
 use super::{Decoder, Space, Translator};
+use crate::kernel::translate::Length;
 use crate::{Error, Result};
 
 /// What row `row` of a column of stored values is: lines `name: value`, the numbers' digest checked. `NULL` where it is NULL.
@@ -47,6 +48,7 @@ fn space(space: &Space, lines: &mut Lines) {
     lines.add("rank", space.rank);
     lines.add("mean centred norm", number(anchors.scale));
     lines.add("unit vectors", yes(anchors.unit_vectors));
+    lines.add("mean", if anchors.mean_given { "given" } else { "of the anchors" });
     diagnostics(&space.diagnostics, &["anchors", "rank"], lines);
     lines.add("digest", &space.digest);
 }
@@ -67,7 +69,12 @@ fn translator(translator: &Translator, lines: &mut Lines) {
     lines.add("direction", format!("{from} -> {to}"));
     lines.add("widths", format!("{} -> {}", translator.source_width, translator.target_width));
     method(&translator.method, &translator.settings, lines);
-    lines.add("scale", number(translator.scale));
+    let of = match translator.length {
+        Length::Scaled => "",
+        Length::Source => " of the row's own centred length",
+        Length::Unit => ", the same length for all rows",
+    };
+    lines.add("scale", format!("{}{of}", number(translator.scale)));
     lines.add("unit output", yes(translator.unit_output));
     diagnostics(&translator.diagnostics, &[], lines);
     lines.add("keys digest", &translator.keys_digest);

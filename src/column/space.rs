@@ -3,13 +3,13 @@
 use arrow::array::StructArray;
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::DataType;
+use faer::Mat;
 use serde_json::json;
 
 use super::keys::{KeyKind, Keys};
-use super::settings::Method;
 use super::stored::{self, Builder, Digest, Kind, Stored, field};
-use crate::kernel::space::{Anchors, directions, spectrum};
-use crate::kernel::svd::{DEFAULT_RCOND, parseval_frame, round, widen};
+use crate::kernel::space::{Anchors, centred, directions, spectrum};
+use crate::kernel::svd::{DEFAULT_RCOND, polar_factor, round, widen};
 use crate::kernel::{self, Rows};
 use crate::{Error, Result};
 
@@ -22,7 +22,7 @@ pub struct KeyedAnchors {
     pub keys: Keys,
     /// Numbers in a vector, d.
     pub width: usize,
-    /// Mean of all anchors given, d.
+    /// Mean of all anchors, or the one that was given, d.
     pub mean: ScalarBuffer<f32>,
     /// Unit rows, K x d.
     pub unit: ScalarBuffer<f32>,
@@ -32,11 +32,14 @@ pub struct KeyedAnchors {
     pub scale: f64,
     /// Whether the anchors are unit vectors as the encoder gives them.
     pub unit_vectors: bool,
+    /// Whether `mean` is not that of the anchors.
+    pub mean_given: bool,
 }
 
 impl KeyedAnchors {
-    /// Sorts rows by key, centres and normalises them. Duplicate keys and fewer than two different rows are errors.
-    pub fn fit(keys: &Keys, rows: Rows<'_>, encoder: &str) -> Result<Self> {
+    /// Sorts rows by key, centres and normalises them; by their own mean, or by one that is given (d numbers). Duplicate
+    /// keys and fewer than two different rows are errors.
+    pub fn fit(keys: &Keys, rows: Rows<'_>, encoder: &str, mean: Option<&[f32]>) -> Result<Self> {
         let order = keys.order();
         if let Some(pair) = order.windows(2).find(|pair| keys.compare(pair[0], keys, pair[1]).is_eq()) {
             return Err(Error::Invalid(format!(
@@ -45,7 +48,11 @@ impl KeyedAnchors {
             )));
         }
         let sorted = rows.select(&order);
-        let anchors = Anchors::new(Rows::new(&sorted, rows.width()))?;
+        let sorted = Rows::new(&sorted, rows.width());
+        let anchors = match mean {
+            None => Anchors::new(sorted)?,
+            Some(mean) => Anchors::about(sorted, mean.iter().map(|&m| f64::from(m)).collect())?,
+        };
         let kept: Vec<usize> = anchors.kept.iter().map(|&i| order[i]).collect();
         Ok(Self {
             encoder: encoder.to_owned(),
@@ -56,6 +63,7 @@ impl KeyedAnchors {
             norms: anchors.norms,
             scale: anchors.scale,
             unit_vectors: anchors.unit_anchors,
+            mean_given: mean.is_some(),
         })
     }
 
@@ -77,9 +85,13 @@ impl KeyedAnchors {
         }
     }
 
-    /// Where subspace i of `method` starts: the anchor whose key is drawn first by seed + i. Empty without pruning.
-    pub fn starts(&self, method: &Method) -> Vec<usize> {
-        let Method::Irp { omega, seed, .. } = *method else { return Vec::new() };
+    /// The centred anchors with their lengths, K x d.
+    pub fn centred(&self) -> Mat<f64> {
+        centred(self.unit(), &self.norms)
+    }
+
+    /// Where subspace i starts, of `omega`: the anchor whose key is drawn first by seed + i.
+    pub fn starts(&self, omega: usize, seed: u64) -> Vec<usize> {
         let canonical: Vec<Vec<u8>> = (0..self.keys.len()).map(|i| self.keys.canonical(i)).collect();
         let start = |i: usize| kernel::keyed::first("start", seed.wrapping_add(i as u64), &canonical);
         (0..omega).filter_map(start).collect()
@@ -117,13 +129,13 @@ pub struct Space {
 }
 
 impl Space {
-    /// Makes anchors ready as a space. `parseval` stores their Parseval frame with them.
-    pub fn fit(keys: &Keys, rows: Rows<'_>, encoder: &str, parseval: bool) -> Result<Self> {
-        let anchors = KeyedAnchors::fit(keys, rows, encoder)?;
+    /// Makes anchors ready as a space, see [`KeyedAnchors::fit`]. `parseval` stores their Parseval frame with them.
+    pub fn fit(keys: &Keys, rows: Rows<'_>, encoder: &str, mean: Option<&[f32]>, parseval: bool) -> Result<Self> {
+        let anchors = KeyedAnchors::fit(keys, rows, encoder, mean)?;
         let spectrum = spectrum(anchors.unit())?;
         let directions = directions(anchors.unit(), &anchors.norms)?;
         let frame = if parseval {
-            let (frame, _) = parseval_frame(widen(anchors.unit()).as_ref(), DEFAULT_RCOND)?;
+            let (frame, _) = polar_factor(widen(anchors.unit()).as_ref(), DEFAULT_RCOND)?;
             Frame::Parseval(round(frame.as_ref()).into())
         } else {
             Frame::Anchors
@@ -192,6 +204,7 @@ impl Space {
             field("mean", stored::vectors_type(width), false),
             field("scale", DataType::Float64, false),
             field("unit_vectors", DataType::Boolean, false),
+            field("mean_given", DataType::Boolean, false),
             field("rank", DataType::Int32, false),
             field("singular_values", stored::numbers_type(), false),
             field("directions", stored::vectors_type(width), false),
@@ -233,6 +246,7 @@ impl Space {
             .vectors("mean", width, &anchors.mean)?
             .number("scale", anchors.scale)
             .flag("unit_vectors", anchors.unit_vectors)
+            .flag("mean_given", anchors.mean_given)
             .integer("rank", i32::try_from(self.rank).unwrap_or(i32::MAX))
             .numbers("singular_values", &self.singular_values)?
             .vectors("directions", width, &self.directions)?
@@ -256,6 +270,7 @@ impl Space {
                 norms: stored.numbers("norms")?,
                 scale: stored.number("scale")?,
                 unit_vectors: stored.flag("unit_vectors")?,
+                mean_given: stored.has("mean_given") && stored.flag("mean_given")?,
             },
             singular_values: stored.numbers("singular_values")?,
             rank: usize::try_from(stored.integer("rank")?).unwrap_or(0),

@@ -233,6 +233,11 @@ impl<'a> Stored<'a> {
         Ok(Some(stored))
     }
 
+    /// Whether the field is there and not NULL: fields that came later are missing in values of earlier versions.
+    pub fn has(&self, name: &str) -> bool {
+        self.cell(name).is_some()
+    }
+
     fn missing(&self, name: &str) -> Error {
         Error::Invalid(format!("the {} has no usable field `{name}`: make it again with babelake", self.kind.name()))
     }

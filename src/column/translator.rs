@@ -6,14 +6,14 @@ use arrow::datatypes::DataType;
 use serde_json::{Value, json};
 
 use super::keys::{Keys, matches};
-use super::settings::Method;
+use super::settings::{Map, Method, Scale};
 use super::space::KeyedAnchors;
 use super::stored::{self, Builder, Digest, Kind, Stored, field};
 use crate::kernel::decoder::Member;
-use crate::kernel::space::directions;
+use crate::kernel::space::{directions, median};
 use crate::kernel::svd::{Conditioning, round};
-use crate::kernel::translate::Translation;
-use crate::kernel::{self, Rows};
+use crate::kernel::translate::{Length, Translation};
+use crate::kernel::{Rows, alignment, translator};
 use crate::{Error, Result};
 
 /// A translator as it is stored.
@@ -37,10 +37,12 @@ pub struct Translator {
     pub source_mean: ScalarBuffer<f32>,
     /// d_x x d_y.
     pub matrix: ScalarBuffer<f32>,
-    /// d_y.
+    /// What is added at the end, d_y.
     pub target_mean: ScalarBuffer<f32>,
-    /// Mean length of the target's centred anchors.
+    /// Mean length of the target's centred anchors, or what takes its place.
     pub scale: f64,
+    /// What the scale multiplies.
+    pub length: Length,
     /// Whether translated vectors are brought to unit length.
     pub unit_output: bool,
     /// Leading principal directions of the source anchors, m x d_x: for guards.
@@ -51,6 +53,17 @@ pub struct Translator {
     pub digest: String,
     /// JSON for people; no part of the digest.
     pub diagnostics: String,
+}
+
+/// One side of the rows to fit from.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    /// The vectors.
+    pub rows: Rows<'a>,
+    /// The encoder's name; may be empty.
+    pub encoder: &'a str,
+    /// The mean to centre by; that of the rows where absent.
+    pub mean: Option<&'a [f32]>,
 }
 
 impl Translator {
@@ -75,23 +88,53 @@ impl Translator {
         }
         let (from, to): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
         let without_twin = (source.keys.len() - pairs.len(), target.keys.len() - pairs.len());
+        let scales = (source.scale, target.scale, median(&target.norms));
         let (source, target) = (source.select(&from), target.select(&to));
-        let fitted = match method {
-            Method::Irp { delta, rcond, .. } => {
-                kernel::translator::irp(source.unit(), target.unit(), &target.starts(method), *delta, *rcond)?
+        let (x, y, rcond) = (source.unit(), target.unit(), method.rcond);
+        let mut target_mean = target.mean.clone();
+        let fitted = match method.map {
+            Map::Irp(irp) => {
+                let starts = target.starts(irp.omega, irp.seed);
+                let pruned = if irp.prune_source { x } else { y };
+                let fit = if irp.polar { translator::irp_polar } else { translator::irp };
+                fit(x, y, pruned, &irp.ensemble(&starts, rcond))?
             }
-            Method::Parseval { rcond } => kernel::translator::parseval(source.unit(), target.unit(), *rcond)?,
+            Map::Parseval => translator::parseval(x, y, rcond)?,
+            Map::Procrustes => alignment::procrustes(x, y, rcond)?,
+            Map::Linear => alignment::linear(x, y, 0.0, rcond)?,
+            Map::Ridge { lambda } => alignment::linear(x, y, lambda, rcond)?,
+            Map::LOrtho => alignment::l_ortho(x, y, rcond)?,
+            Map::Affine => {
+                let (fitted, shift) = alignment::affine(source.centred().as_ref(), target.centred().as_ref(), rcond)?;
+                target_mean = target.mean.iter().zip(shift).map(|(&m, s)| (f64::from(m) + s) as f32).collect();
+                fitted
+            }
         };
-        let directions = directions(source.unit(), &source.norms)?;
+        let (source_scale, mean_norm, median_norm) = scales;
+        let (scale, length) = match (method.map, method.scale) {
+            (Map::Affine, _) => (1.0, Length::Source),
+            (_, Scale::MeanNorm) => (mean_norm, Length::Scaled),
+            (_, Scale::MedianNorm) => (median_norm, Length::Scaled),
+            (_, Scale::Energy) => (translator::energy_scale(x, fitted.matrix.as_ref(), &target.norms), Length::Scaled),
+            (_, Scale::Source) => (mean_norm / source_scale, Length::Source),
+            (_, Scale::Unit) => (mean_norm, Length::Unit),
+            (_, Scale::None) => (1.0, Length::Scaled),
+        };
+        let directions = directions(x, &source.norms)?;
         let mut diagnostics = json!({
             "anchors": pairs.len(),
             "source_anchors_without_twin": without_twin.0,
             "target_anchors_without_twin": without_twin.1,
         });
-        if let (Some(source), Some(target)) = (fitted.source_frame, fitted.target_frame) {
-            diagnostics["source_frame"] = conditioning_json(&source);
-            diagnostics["target_frame"] = conditioning_json(&target);
-        } else {
+        for (space, name) in [(&source, "source_mean"), (&target, "target_mean")] {
+            if space.mean_given {
+                diagnostics[name] = "given".into();
+            }
+        }
+        for (name, conditioning) in &fitted.conditioning {
+            diagnostics[*name] = conditioning_json(conditioning);
+        }
+        if !fitted.members.is_empty() {
             diagnostics["members"] = members_json(&fitted.members);
         }
         let mut translator = Self {
@@ -102,8 +145,9 @@ impl Translator {
             target_width: target.width,
             source_mean: source.mean,
             matrix: round(fitted.matrix.as_ref()).into(),
-            target_mean: target.mean,
-            scale: target.scale,
+            target_mean,
+            scale,
+            length,
             unit_output: target.unit_vectors,
             source_directions: directions.directions.into(),
             source_variances: directions.variances,
@@ -117,20 +161,14 @@ impl Translator {
     }
 
     /// [`Translator::fit`] from rows: row i of both sides has key i.
-    pub fn fit_rows(
-        keys: &Keys,
-        source: Rows<'_>,
-        target: Rows<'_>,
-        (source_encoder, target_encoder): (&str, &str),
-        method: &Method,
-    ) -> Result<Self> {
-        let side = |side: &str, rows, encoder| {
-            KeyedAnchors::fit(keys, rows, encoder).map_err(|error| match error {
-                Error::Kernel(error) => Error::Invalid(format!("{side}: {error}")),
+    pub fn fit_rows(keys: &Keys, source: &Side<'_>, target: &Side<'_>, method: &Method) -> Result<Self> {
+        let anchors = |name: &str, side: &Side<'_>| {
+            KeyedAnchors::fit(keys, side.rows, side.encoder, side.mean).map_err(|error| match error {
+                Error::Kernel(error) => Error::Invalid(format!("{name}: {error}")),
                 other => other,
             })
         };
-        Self::fit(&side("source", source, source_encoder)?, &side("target", target, target_encoder)?, method)
+        Self::fit(&anchors("source", source)?, &anchors("target", target)?, method)
     }
 
     /// The numbers that translate.
@@ -140,6 +178,7 @@ impl Translator {
             matrix: &self.matrix,
             target_mean: &self.target_mean,
             scale: self.scale,
+            length: self.length,
             unit_output: self.unit_output,
         }
     }
@@ -151,6 +190,10 @@ impl Translator {
         digest.floats(&self.source_mean).floats(&self.matrix).floats(&self.target_mean);
         digest.numbers(&[self.scale, f64::from(u8::from(self.unit_output))]);
         digest.floats(&self.source_directions).numbers(&self.source_variances);
+        // Later than the rest: a version that does not know it refuses the value instead of translating to other lengths.
+        if self.length != Length::Scaled {
+            digest.text(self.length.name());
+        }
         digest.hex()
     }
 
@@ -168,6 +211,7 @@ impl Translator {
             field("matrix", stored::vectors_type(target_width), false),
             field("target_mean", stored::vectors_type(target_width), false),
             field("scale", DataType::Float64, false),
+            field("length", DataType::Utf8, false),
             field("unit_output", DataType::Boolean, false),
             field("source_directions", stored::vectors_type(source_width), false),
             field("source_variances", stored::numbers_type(), false),
@@ -201,6 +245,7 @@ impl Translator {
             .vectors("matrix", target, &self.matrix)?
             .vectors("target_mean", target, &self.target_mean)?
             .number("scale", self.scale)
+            .text("length", self.length.name())
             .flag("unit_output", self.unit_output)
             .vectors("source_directions", source, &self.source_directions)?
             .numbers("source_variances", &self.source_variances)?
@@ -213,6 +258,12 @@ impl Translator {
         let Some(stored) = Stored::new(Kind::Translator, array, row)? else { return Ok(None) };
         let (source_width, source_mean) = stored.vectors("source_mean")?;
         let (target_width, matrix) = stored.vectors("matrix")?;
+        let length = if stored.has("length") { stored.text("length")? } else { Length::default().name().to_owned() };
+        let Some(length) = Length::ALL.into_iter().find(|known| known.name() == length) else {
+            return Err(Error::Invalid(format!(
+                "the translator's length '{length}' is of a newer babelake: use that one"
+            )));
+        };
         let translator = Self {
             source_encoder: stored.text("source_encoder")?,
             target_encoder: stored.text("target_encoder")?,
@@ -225,6 +276,7 @@ impl Translator {
             matrix,
             target_mean: stored.vectors("target_mean")?.1,
             scale: stored.number("scale")?,
+            length,
             unit_output: stored.flag("unit_output")?,
             source_directions: stored.vectors("source_directions")?.1,
             source_variances: stored.numbers("source_variances")?,

@@ -1,6 +1,7 @@
-//! `emb_decoder(space, {method, omega, delta, seed, rcond, preset})`: a target space's inverse, equations (2), (4) and (5).
+//! `emb_decoder(space, {method, omega, delta, seed, lambda, scale, rcond, preset})`: a target space's inverse, equations (2),
+//! (4) and (5).
 //!
-//! Codes and decoders of different frames never mix: a space of plain anchors has an `irp` decoder, a space with a Parseval
+//! What needs a source as well (other methods, options and scales) is an error. Codes and decoders of different frames never mix: a space of plain anchors has an `irp` decoder, a space with a Parseval
 //! frame a `parseval` one; that is also what it is without `method`. A NULL space is an error.
 
 use arrow::array::{Array, StructArray};

@@ -1,8 +1,9 @@
-//! `emb_fit(key, source, target, {method, omega, delta, seed, rcond, preset, source_encoder, target_encoder})`: a translator
-//! from parallel anchors in one step: bit for bit what `emb_translator` gives of two spaces over the same rows.
+//! `emb_fit(key, source, target, {method, ..., source_encoder, target_encoder, source_mean, target_mean})`: a translator from
+//! parallel anchors in one step: bit for bit what `emb_translator` gives of two spaces over the same rows.
 //!
-//! Without `method` it is `parseval`. Pairs with a NULL side are left out. Duplicate keys, fewer than two pairs, more than
-//! 20,000 pairs, a NULL key beside vectors, a NULL or non-finite item are errors.
+//! Without `method` it is `parseval`. Rows are centred by the anchors' means, or by those given. Pairs with a NULL side are
+//! left out. Duplicate keys, fewer than two pairs, more than 20,000 pairs, a NULL key beside vectors, a NULL or non-finite item, a
+//! mean of another width are errors.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
@@ -13,13 +14,18 @@ use super::aggregate::{Aggregate, literal_options};
 use super::arguments::Call;
 use super::collect::{Collected, FromAll};
 use super::options::{Kind, METHOD, Spec, spec};
-use crate::column::Translator;
+use crate::column::{Side, Translator};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct EmbFit;
 
-const NAMES: [Spec; 2] = [spec("source_encoder", Kind::Text), spec("target_encoder", Kind::Text)];
+const SIDES: [Spec; 4] = [
+    spec("source_encoder", Kind::Text),
+    spec("target_encoder", Kind::Text),
+    spec("source_mean", Kind::Vector),
+    spec("target_mean", Kind::Vector),
+];
 const VECTORS: [&str; 2] = ["source", "target"];
 
 fn widths(call: &Call<'_>) -> Result<[usize; 2]> {
@@ -33,7 +39,7 @@ impl Aggregate for EmbFit {
 
     fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
         call.count(3, 4)?;
-        call.options(3, &[&METHOD[..], &NAMES].concat())?;
+        call.options(3, &[&METHOD[..], &SIDES].concat())?;
         call.key(0, "key")?;
         let [source, target] = widths(call)?;
         Ok(Translator::data_type(source, target))
@@ -48,10 +54,14 @@ impl Aggregate for EmbFit {
         let method = options.method(0, "parseval")?;
         let source = options.text("source_encoder", 0)?.unwrap_or_default();
         let target = options.text("target_encoder", 0)?.unwrap_or_default();
-        let rows = Collected::new(Self::NAME, &VECTORS, call.key(0, "key")?, widths(call)?.to_vec());
+        let widths = widths(call)?;
+        let source_mean = options.vector("source_mean", 0, widths[0])?;
+        let target_mean = options.vector("target_mean", 0, widths[1])?;
+        let rows = Collected::new(Self::NAME, &VECTORS, call.key(0, "key")?, widths.to_vec());
         Ok(Box::new(FromAll::new(rows, move |rows: &Collected| {
-            let names = (source.as_str(), target.as_str());
-            let fitted = Translator::fit_rows(rows.keys(), rows.rows(0), rows.rows(1), names, &method)?;
+            let source = Side { rows: rows.rows(0), encoder: &source, mean: source_mean.as_deref() };
+            let target = Side { rows: rows.rows(1), encoder: &target, mean: target_mean.as_deref() };
+            let fitted = Translator::fit_rows(rows.keys(), &source, &target, &method)?;
             Ok(ScalarValue::Struct(fitted.to_array()?.into()))
         })))
     }

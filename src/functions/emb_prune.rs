@@ -16,7 +16,7 @@ use super::arguments::{Batch, Call, distinct, failed};
 use super::memo::Memo;
 use super::options::{Kind, Spec, spec};
 use super::scalar::Scalar;
-use crate::column::{KeyKind, Keys, Method, MethodOptions, Space, embedding};
+use crate::column::{KeyKind, Keys, Map, Method, MethodOptions, Space, embedding};
 use crate::kernel::prune::farthest_point;
 
 /// See the module.
@@ -80,10 +80,7 @@ impl Scalar for EmbPrune {
 
 fn prune(space: &Space, method: &Method) -> Result<Keys> {
     let anchors = &space.anchors;
-    let delta = match method {
-        Method::Irp { delta, .. } => *delta,
-        Method::Parseval { .. } => 0.0,
-    };
-    let start = anchors.starts(method).first().copied().unwrap_or(0);
-    Ok(anchors.keys.select(&farthest_point(anchors.unit(), start, delta)))
+    let Map::Irp(irp) = method.map else { return Ok(Keys::new(anchors.keys.kind())) };
+    let start = anchors.starts(irp.omega, irp.seed).first().copied().unwrap_or(0);
+    Ok(anchors.keys.select(&farthest_point(anchors.unit(), start, irp.delta)))
 }

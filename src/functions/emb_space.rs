@@ -1,9 +1,10 @@
-//! `emb_space(key, v, {encoder, frame})`: one encoder's anchors made ready: `U = nu(A - mu)`, sorted by key.
+//! `emb_space(key, v, {encoder, frame, mean})`: one encoder's anchors made ready: `U = nu(A - mu)`, sorted by key.
 //!
 //! `encoder` names the encoder. `frame` is what codes are made with: 'anchors' (default: the cosines of the paper) or
-//! 'parseval' (coordinates in the anchors' Parseval frame). Rows with a NULL vector are no anchors; rows equal to the mean
-//! have no direction and are dropped and counted. Duplicate keys, fewer than two different rows, more than 20,000 rows, a
-//! NULL key beside a vector, a NULL or non-finite item are errors.
+//! 'parseval' (coordinates in the anchors' Parseval frame). `mean` is what rows are centred by instead of the anchors' mean.
+//! Rows with a NULL vector are no anchors; rows equal to the mean have no direction and are dropped and counted. Duplicate
+//! keys, fewer than two different rows, more than 20,000 rows, a NULL key beside a vector, a NULL or non-finite item, a mean of
+//! another width are errors.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
@@ -20,7 +21,7 @@ use crate::column::Space;
 #[derive(Debug, Default)]
 pub struct EmbSpace;
 
-const OPTIONS: [Spec; 2] = [spec("encoder", Kind::Text), spec("frame", Kind::Text)];
+const OPTIONS: [Spec; 3] = [spec("encoder", Kind::Text), spec("frame", Kind::Text), spec("mean", Kind::Vector)];
 const VECTORS: [&str; 1] = ["v"];
 
 impl Aggregate for EmbSpace {
@@ -48,10 +49,11 @@ impl Aggregate for EmbSpace {
             }
         };
         let encoder = options.text("encoder", 0)?.unwrap_or_default();
-        let widths = vec![call.fixed_embedding(1, "v")?];
-        let rows = Collected::new(Self::NAME, &VECTORS, call.key(0, "key")?, widths);
+        let width = call.fixed_embedding(1, "v")?;
+        let mean = options.vector("mean", 0, width)?;
+        let rows = Collected::new(Self::NAME, &VECTORS, call.key(0, "key")?, vec![width]);
         Ok(Box::new(FromAll::new(rows, move |rows: &Collected| {
-            let space = Space::fit(rows.keys(), rows.rows(0), &encoder, parseval)?;
+            let space = Space::fit(rows.keys(), rows.rows(0), &encoder, mean.as_deref(), parseval)?;
             Ok(ScalarValue::Struct(space.to_array()?.into()))
         })))
     }

@@ -1,7 +1,6 @@
-//! `emb_translator(source_space, target_space, {method, omega, delta, seed, rcond, preset})`: a translator from two spaces,
-//! their anchors matched by key.
+//! `emb_translator(source_space, target_space, {method, ...})`: a translator from two spaces, their anchors matched by key.
 //!
-//! Each space keeps its own mean and scale; frames and pruning use the common keys. Without `method` it is `parseval`. The
+//! Each space keeps its own mean and scale; all else uses the common keys. Without `method` it is `parseval`. The
 //! same as `emb_fit` bit for bit where both spaces hold the same keys. Options may come from columns (a grid). A NULL space,
 //! keys of different kinds and fewer than two common keys are errors.
 

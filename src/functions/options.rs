@@ -3,13 +3,14 @@
 //! Names and types are checked when the query is planned, from the struct's type; values when it runs. A NULL option is an
 //! absent one. Scalar functions also take options from columns, one set a row.
 
-use arrow::array::{Array, AsArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, StructArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::{Result, exec_err, plan_err};
 
 use super::arguments::failed;
-use crate::column::{Method, MethodOptions};
+use crate::column::{Embeddings, Method, MethodOptions, Width};
+use crate::kernel::norm::is_finite;
 
 /// The type of an option's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Kind {
     Integer,
     /// A number.
     Number,
+    /// An embedding, such as a mean.
+    Vector,
 }
 
 /// A known option.
@@ -37,12 +40,16 @@ pub const fn spec(name: &'static str, kind: Kind) -> Spec {
 }
 
 /// The options that choose a method.
-pub const METHOD: [Spec; 6] = [
+pub const METHOD: [Spec; 10] = [
     spec("preset", Kind::Text),
     spec("method", Kind::Text),
     spec("omega", Kind::Integer),
     spec("delta", Kind::Number),
     spec("seed", Kind::Integer),
+    spec("prune_space", Kind::Text),
+    spec("orthogonalise", Kind::Text),
+    spec("lambda", Kind::Number),
+    spec("scale", Kind::Text),
     spec("rcond", Kind::Number),
 ];
 
@@ -65,6 +72,7 @@ pub fn check(function: &str, data_type: &DataType, known: &[Spec]) -> Result<()>
             Kind::Text => (given.is_string(), "a string"),
             Kind::Integer => (given.is_integer(), "a whole number"),
             Kind::Number => (given.is_numeric(), "a number"),
+            Kind::Vector => (Width::of(given).is_some(), "an embedding"),
         };
         if !fits && !given.is_null() {
             return plan_err!("{function}: option `{}` is {expected}, got {given}", spec.name);
@@ -92,14 +100,15 @@ impl<'a> Options<'a> {
         Self { function, array, constant }
     }
 
-    fn value(&self, name: &str, row: usize, data_type: &DataType) -> Result<Option<arrow::array::ArrayRef>> {
+    /// The option of a row, cast where a type is asked for.
+    fn value(&self, name: &str, row: usize, to: Option<&DataType>) -> Result<Option<ArrayRef>> {
         let row = if self.constant { 0 } else { row };
         let Some(array) = self.array.as_ref().filter(|array| array.is_valid(row)) else { return Ok(None) };
         let Some(column) = array.column_by_name(name).filter(|column| column.is_valid(row)) else { return Ok(None) };
         // A cast that makes NULL of what it cannot hold would turn a number too large into the default.
         let strict = CastOptions { safe: false, ..CastOptions::default() };
-        let cast = cast_with_options(&column.slice(row, 1), data_type, &strict);
-        match cast {
+        let value = column.slice(row, 1);
+        match to.map_or_else(|| Ok(ArrayRef::clone(&value)), |to| cast_with_options(&value, to, &strict)) {
             Ok(value) => Ok(Some(value).filter(|value| value.is_valid(0))),
             Err(error) => exec_err!("{}: option `{name}`: {error}", self.function),
         }
@@ -107,17 +116,30 @@ impl<'a> Options<'a> {
 
     /// A string option of a row.
     pub fn text(&self, name: &str, row: usize) -> Result<Option<String>> {
-        Ok(self.value(name, row, &DataType::Utf8)?.map(|value| value.as_string::<i32>().value(0).to_owned()))
+        Ok(self.value(name, row, Some(&DataType::Utf8))?.map(|value| value.as_string::<i32>().value(0).to_owned()))
     }
 
     /// A whole-number option of a row.
     pub fn integer(&self, name: &str, row: usize) -> Result<Option<i64>> {
-        Ok(self.value(name, row, &DataType::Int64)?.map(|value| value.as_primitive::<Int64Type>().value(0)))
+        Ok(self.value(name, row, Some(&DataType::Int64))?.map(|value| value.as_primitive::<Int64Type>().value(0)))
     }
 
     /// A number option of a row.
     pub fn number(&self, name: &str, row: usize) -> Result<Option<f64>> {
-        Ok(self.value(name, row, &DataType::Float64)?.map(|value| value.as_primitive::<Float64Type>().value(0)))
+        Ok(self.value(name, row, Some(&DataType::Float64))?.map(|value| value.as_primitive::<Float64Type>().value(0)))
+    }
+
+    /// An embedding option of a row, which must have `width` finite numbers.
+    pub fn vector(&self, name: &str, row: usize, width: usize) -> Result<Option<Vec<f32>>> {
+        let Some(value) = self.value(name, row, None)? else { return Ok(None) };
+        let vector = Embeddings::of(&value).and_then(|rows| Ok(rows.row_of(0, width)?.map(<[f32]>::to_vec)));
+        match vector {
+            Ok(Some(vector)) if !is_finite(&vector) => {
+                exec_err!("{}: option `{name}` has an item that is NaN or infinite", self.function)
+            }
+            Ok(vector) => Ok(vector),
+            Err(flaw) => exec_err!("{}: option `{name}` {flaw}", self.function),
+        }
     }
 
     /// The method of a row; `fallback` where none is named.
@@ -128,6 +150,10 @@ impl<'a> Options<'a> {
             omega: self.integer("omega", row)?,
             delta: self.number("delta", row)?,
             seed: self.integer("seed", row)?,
+            prune_space: self.text("prune_space", row)?,
+            orthogonalise: self.text("orthogonalise", row)?,
+            lambda: self.number("lambda", row)?,
+            scale: self.text("scale", row)?,
             rcond: self.number("rcond", row)?,
         };
         Method::new(&options, fallback).map_err(|error| failed(self.function, error))

@@ -7,6 +7,11 @@ pub fn center_into(v: &[f32], mean: &[f32], out: &mut [f32]) {
     }
 }
 
+/// `|v - mean|`.
+pub fn centered_norm(v: &[f32], mean: &[f32]) -> f64 {
+    v.iter().zip(mean).map(|(&x, &m)| f64::from(x - m).powi(2)).sum::<f64>().sqrt()
+}
+
 /// Below this length a centred row is rounding noise: its entries are differences of `f32` numbers as large as the
 /// mean's, each off by up to half a unit in the last place. Such a row *equals the mean*.
 pub fn noise_floor(mean_norm: f64) -> f64 {

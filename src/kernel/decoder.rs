@@ -3,7 +3,7 @@
 use faer::Mat;
 use rayon::prelude::*;
 
-use super::svd::{Conditioning, pinv, widen};
+use super::svd::{Conditioning, ridge_inverse, widen};
 use super::{Error, Rows, prune};
 
 /// One member of the ensemble: a pruned set of anchors and how well it inverts.
@@ -24,10 +24,26 @@ pub struct Decoder {
     pub members: Vec<Member>,
 }
 
+/// How an ensemble is pruned and inverted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ensemble<'a> {
+    /// The anchor that each member starts from: omega of them.
+    pub starts: &'a [usize],
+    /// Smallest distance between kept anchors.
+    pub delta: f64,
+    /// Ridge of the inverses, relative to the largest eigenvalue; 0 for none.
+    pub lambda: f64,
+    /// Relative cut-off of the inverses.
+    pub rcond: f64,
+}
+
 /// `H = 1/omega sum_i scatter_i(pinv(U[S_i]^T))`, with S_i pruned at `delta` from `starts[i]`.
 ///
-/// Members are computed as many at a time as there are threads, and added up in their order; equal starts are computed once.
-pub fn irp(unit: Rows<'_>, starts: &[usize], delta: f64, rcond: f64) -> Result<Decoder, Error> {
+/// `pruned` are the unit anchors that distances are taken of, row by row the same anchors as `unit`: `unit` itself, and H needs
+/// no other space. Members are computed as many at a time as there are threads, and added up in their order; equal starts are
+/// computed once.
+pub fn irp(unit: Rows<'_>, pruned: Rows<'_>, ensemble: &Ensemble<'_>) -> Result<Decoder, Error> {
+    let starts = ensemble.starts;
     let mut distinct: Vec<usize> = Vec::new();
     for start in starts {
         if !distinct.contains(start) {
@@ -35,9 +51,9 @@ pub fn irp(unit: Rows<'_>, starts: &[usize], delta: f64, rcond: f64) -> Result<D
         }
     }
     let member = |&start: &usize| {
-        let chosen = prune::farthest_point(unit, start, delta);
+        let chosen = prune::farthest_point(pruned, start, ensemble.delta);
         let subspace = widen(Rows::new(&unit.select(&chosen), unit.width()));
-        let (inverse, conditioning) = pinv(subspace.transpose(), rcond)?;
+        let (inverse, conditioning) = ridge_inverse(subspace.transpose(), ensemble.lambda, ensemble.rcond)?;
         Ok((start, inverse, Member { chosen, conditioning }))
     };
 
@@ -64,7 +80,7 @@ pub fn irp(unit: Rows<'_>, starts: &[usize], delta: f64, rcond: f64) -> Result<D
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::golden::{Random, assert_near, flat};
+    use crate::kernel::golden::{Random, assert_near, ensemble, flat};
     use crate::kernel::space::Anchors;
     use crate::kernel::svd::{DEFAULT_RCOND, product};
     use proptest::prelude::*;
@@ -80,7 +96,7 @@ mod tests {
             let mut random = Random(seed);
             let anchors = Anchors::new(Rows::new(&random.rows(k, d), d)).unwrap();
             let unit = anchors.unit();
-            let found = irp(unit, &[random.below(unit.len())], delta, DEFAULT_RCOND).unwrap();
+            let found = irp(unit, unit, &ensemble(&[random.below(unit.len())], delta)).unwrap();
             let member = &found.members[0];
             let projector = product(widen(unit).transpose(), found.matrix.as_ref());
 
@@ -104,17 +120,17 @@ mod tests {
             let anchors = Anchors::new(Rows::new(&random.rows(k, d), d)).unwrap();
             let mut starts: Vec<usize> = (0..2).map(|_| random.below(k)).collect();
             starts.push(starts[0]);
-            let ensemble = irp(anchors.unit(), &starts, delta, DEFAULT_RCOND).unwrap();
+            let whole = irp(anchors.unit(), anchors.unit(), &ensemble(&starts, delta)).unwrap();
             let mut mean = Mat::<f64>::zeros(k, d);
-            for (&start, member) in starts.iter().zip(&ensemble.members) {
-                let alone = irp(anchors.unit(), &[start], delta, DEFAULT_RCOND).unwrap();
+            for (&start, member) in starts.iter().zip(&whole.members) {
+                let alone = irp(anchors.unit(), anchors.unit(), &ensemble(&[start], delta)).unwrap();
                 prop_assert_eq!(&alone.members[0], member);
                 for (i, j) in (0..k).flat_map(|i| (0..d).map(move |j| (i, j))) {
                     mean[(i, j)] += alone.matrix[(i, j)] / 3.0;
                     prop_assert!(member.chosen.contains(&i) || alone.matrix[(i, j)] == 0.0);
                 }
             }
-            assert_near(&flat(ensemble.matrix.as_ref()), &flat(mean.as_ref()), 1e-14, "ensemble");
+            assert_near(&flat(whole.matrix.as_ref()), &flat(mean.as_ref()), 1e-14, "ensemble");
         }
     }
 }

@@ -5,6 +5,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Rows;
+use super::decoder::Ensemble;
+use super::svd::DEFAULT_RCOND;
 
 /// A matrix as the golden files hold it, row-major.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,6 +65,11 @@ pub fn assert_near(got: &[f64], want: &[f64], tolerance: f64, what: &str) {
 #[track_caller]
 pub fn assert_golden(got: &[f64], want: &[f64], what: &str) {
     assert_near(got, want, 1e-5, what);
+}
+
+/// An ensemble of plain pseudo-inverses at the default cut-off.
+pub fn ensemble(starts: &[usize], delta: f64) -> Ensemble<'_> {
+    Ensemble { starts, delta, lambda: 0.0, rcond: DEFAULT_RCOND }
 }
 
 /// Random numbers that are the same everywhere (splitmix64).

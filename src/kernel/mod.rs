@@ -3,6 +3,7 @@
 //! Everything is fitted in `f64` and applied in `f32`. Fits run sequentially in the order of their rows (sorted by key
 //! by the caller), so that the same anchors give the same bits whatever the partitions and threads.
 
+pub mod alignment;
 pub mod block;
 pub mod bootstrap;
 pub mod center;
@@ -10,6 +11,7 @@ pub mod cka;
 pub mod cosine;
 pub mod decode;
 pub mod decoder;
+pub mod eigen;
 pub mod keyed;
 pub mod knn_overlap;
 pub mod mean;

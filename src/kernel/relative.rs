@@ -36,9 +36,9 @@ pub fn relative<'r>(
 mod tests {
     use super::*;
     use crate::kernel::decode::Decoding;
-    use crate::kernel::golden::{Random, assert_near, bits, flat, wide};
+    use crate::kernel::golden::{Random, assert_near, bits, ensemble, flat, wide};
     use crate::kernel::space::Anchors;
-    use crate::kernel::svd::{DEFAULT_RCOND, parseval_frame, pinv, round, widen};
+    use crate::kernel::svd::{DEFAULT_RCOND, pinv, polar_factor, round, widen};
     use crate::kernel::{decoder, translator};
     use proptest::prelude::*;
 
@@ -66,9 +66,9 @@ mod tests {
             let source = Anchors::new(Rows::new(&random.rows(k, d_x), d_x)).unwrap();
             let target = Anchors::new(Rows::new(&random.rows(k, d_y), d_y)).unwrap();
             let starts: Vec<usize> = (0..4).map(|_| random.below(k)).collect();
-            let inverse = decoder::irp(target.unit(), &starts, delta, DEFAULT_RCOND).unwrap();
-            let pruned = translator::irp(source.unit(), target.unit(), &starts, delta, DEFAULT_RCOND).unwrap();
-            let frame = |anchors: &Anchors| parseval_frame(widen(anchors.unit()).as_ref(), DEFAULT_RCOND).unwrap().0;
+            let inverse = decoder::irp(target.unit(), target.unit(), &ensemble(&starts, delta)).unwrap();
+            let pruned = translator::irp(source.unit(), target.unit(), target.unit(), &ensemble(&starts, delta)).unwrap();
+            let frame = |anchors: &Anchors| polar_factor(widen(anchors.unit()).as_ref(), DEFAULT_RCOND).unwrap().0;
             let framed = translator::parseval(source.unit(), target.unit(), DEFAULT_RCOND).unwrap();
 
             let steps = steps(&source.mean);
@@ -100,7 +100,7 @@ mod tests {
             let source = Anchors::new(Rows::new(&random.rows(k, d_x), d_x)).unwrap();
             let target = Anchors::new(Rows::new(&random.rows(k, d_y), d_y)).unwrap();
             let starts: Vec<usize> = (0..5).map(|_| random.below(k)).collect();
-            let fitted = translator::irp(source.unit(), target.unit(), &starts, delta, DEFAULT_RCOND).unwrap();
+            let fitted = translator::irp(source.unit(), target.unit(), target.unit(), &ensemble(&starts, delta)).unwrap();
             // One direction of the source space, in f64.
             let row: Vec<f64> = (0..d_x).map(|_| random.normal()).collect();
             let code = |i: usize| source.unit().row(i).iter().zip(&row).map(|(&u, x)| f64::from(u) * x).sum::<f64>();

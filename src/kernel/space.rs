@@ -1,12 +1,10 @@
 //! One encoder's anchors made ready: centred by their mean, unit length, with what is known of the space.
 
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, Par};
+use faer::Mat;
 
 use super::center::noise_floor;
-use super::svd::{Conditioning, DEFAULT_RCOND, conditioning, thin_svd, widen};
+use super::eigen::{gram, leading};
+use super::svd::{Conditioning, DEFAULT_RCOND, conditioning, product, thin_svd, widen};
 use super::{Error, Rows, mean};
 
 /// Leading principal directions kept with a space, at most.
@@ -24,7 +22,7 @@ pub struct Anchors {
     pub width: usize,
     /// Indexes of the given rows that differ from their mean; the others have no direction and are left out.
     pub kept: Vec<usize>,
-    /// Mean of all given rows, d.
+    /// Mean of all given rows, or the one that was given, d.
     pub mean: Vec<f32>,
     /// Unit rows of the kept anchors, K x d.
     pub unit: Vec<f32>,
@@ -37,10 +35,14 @@ pub struct Anchors {
 }
 
 impl Anchors {
-    /// Centres and normalises `rows`, which the caller has sorted by key.
+    /// Centres and normalises `rows`, which the caller has sorted by key, by their own mean.
     pub fn new(rows: Rows<'_>) -> Result<Self, Error> {
+        Self::about(rows, mean::mean(rows))
+    }
+
+    /// The same, centred by a given mean: that of a whole corpus, which needs no pairs.
+    pub fn about(rows: Rows<'_>, mean: Vec<f64>) -> Result<Self, Error> {
         let width = rows.width();
-        let mean = mean::mean(rows);
         let floor = noise_floor(mean.iter().map(|m| m * m).sum::<f64>().sqrt());
         let (mut kept, mut unit, mut norms) = (Vec::new(), Vec::new(), Vec::new());
         let mut centred = vec![0.0f64; width];
@@ -78,6 +80,14 @@ impl Anchors {
     }
 }
 
+/// The median of anchors' lengths: of an even number, the mean of the two in the middle.
+pub fn median(norms: &[f64]) -> f64 {
+    let mut sorted = norms.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = |i: usize| sorted.get(i).copied().unwrap_or(0.0);
+    (middle(sorted.len().saturating_sub(1) / 2) + middle(sorted.len() / 2)) / 2.0
+}
+
 /// Singular values of the unit anchors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spectrum {
@@ -102,51 +112,30 @@ pub struct Directions {
     pub variances: Vec<f64>,
 }
 
+/// The centred anchors `norms * unit`, K x d.
+pub fn centred(unit: Rows<'_>, norms: &[f64]) -> Mat<f64> {
+    Mat::from_fn(unit.len(), unit.width(), |i, j| norms[i] * f64::from(unit.row(i)[j]))
+}
+
 /// The at most [`MAX_DIRECTIONS`] leading principal directions of the anchors `norms * unit`, and their variances.
 ///
-/// By the eigenvectors of the d x d covariance: the leading ones are wanted, so squaring the condition number is harmless.
+/// By the eigenvectors of the d x d covariance, or of the K x K Gram matrix where that is smaller: the leading ones are
+/// wanted, so squaring the condition number is harmless.
 pub fn directions(unit: Rows<'_>, norms: &[f64]) -> Result<Directions, Error> {
-    let d = unit.width();
-    let centred = Mat::from_fn(unit.len(), d, |i, j| norms[i] * f64::from(unit.row(i)[j]));
-    let mut covariance = Mat::<f64>::zeros(d, d);
-    triangular::matmul(
-        &mut covariance,
-        BlockStructure::TriangularLower,
-        Accum::Replace,
-        centred.transpose(),
-        BlockStructure::Rectangular,
-        &centred,
-        BlockStructure::Rectangular,
-        1.0 / unit.len() as f64,
-        Par::Seq,
-    );
-    let mut eigenvalues = faer::diag::Diag::<f64>::zeros(d);
-    let mut eigenvectors = Mat::zeros(d, d);
-    let mut buffer =
-        MemBuffer::new(self_adjoint_evd_scratch::<f64>(d, ComputeEigenvectors::Yes, Par::Seq, Default::default()));
-    self_adjoint_evd(
-        covariance.as_ref(),
-        eigenvalues.as_mut(),
-        Some(eigenvectors.as_mut()),
-        Par::Seq,
-        MemStack::new(&mut buffer),
-        Default::default(),
-    )
-    .map_err(|_| Error::NoConvergence { rows: d, columns: d })?;
-
-    // Eigenvalues come in rising order.
-    let eigenvalues = eigenvalues.column_vector();
-    let largest = if d == 0 { 0.0 } else { eigenvalues[d - 1] };
-    let mut found = Directions::default();
-    for j in (0..d).rev().take(MAX_DIRECTIONS) {
-        let variance = eigenvalues[j];
-        if variance <= DEFAULT_RCOND * DEFAULT_RCOND * largest {
-            break;
-        }
-        let column = eigenvectors.col(j);
-        let peak = column.iter().fold(0.0f64, |peak, &x| if x.abs() > peak.abs() { x } else { peak });
-        found.variances.push(variance);
-        found.directions.extend(column.iter().map(|x| (x * peak.signum()) as f32));
+    let (k, d) = (unit.len(), unit.width());
+    let centred = centred(unit, norms);
+    let by_anchor = k < d;
+    let long = if by_anchor { centred.transpose() } else { centred.as_ref() };
+    let (mut variances, vectors) = leading(gram(long, 1.0 / k as f64).as_ref(), MAX_DIRECTIONS)?;
+    let largest = variances.first().copied().unwrap_or(0.0);
+    variances.retain(|&variance| variance > DEFAULT_RCOND * DEFAULT_RCOND * largest);
+    let vectors = vectors.get(.., ..variances.len());
+    let directions = if by_anchor { product(centred.transpose(), vectors) } else { vectors.to_owned() };
+    let mut found = Directions { variances, directions: Vec::new() };
+    for direction in directions.col_iter() {
+        let peak = direction.iter().fold(0.0f64, |peak, &x| if x.abs() > peak.abs() { x } else { peak });
+        let length = direction.norm_l2() * peak.signum();
+        found.directions.extend(direction.iter().map(|x| (x / length) as f32));
     }
     Ok(found)
 }

@@ -92,19 +92,31 @@ pub fn conditioning(sigma: &[f64], rcond: f64) -> Conditioning {
 
 /// The Moore-Penrose inverse by truncated SVD: `V diag(1 / sigma) U^T` over sigma > rcond sigma_1.
 pub fn pinv(a: MatRef<'_, f64>, rcond: f64) -> Result<(Mat<f64>, Conditioning), Error> {
+    ridge_inverse(a, 0.0, rcond)
+}
+
+/// The inverse with a ridge: `V diag(sigma / (sigma^2 + lambda sigma_1^2)) U^T` over sigma > rcond sigma_1. `lambda` is
+/// relative to the largest eigenvalue of `A^T A`; 0 gives the Moore-Penrose inverse.
+pub fn ridge_inverse(a: MatRef<'_, f64>, lambda: f64, rcond: f64) -> Result<(Mat<f64>, Conditioning), Error> {
     let svd = thin_svd(a)?;
     let kept = svd.conditioning(rcond);
-    let scaled = Mat::from_fn(svd.v.nrows(), kept.rank, |i, j| svd.v[(i, j)] / svd.sigma[j]);
+    let weight = |j: usize| ridge_weight(svd.sigma[j], lambda, kept.sigma_max);
+    let scaled = Mat::from_fn(svd.v.nrows(), kept.rank, |i, j| svd.v[(i, j)] / weight(j));
     Ok((product(scaled.as_ref(), svd.u.get(.., ..kept.rank).transpose()), kept))
 }
 
-/// The Parseval frame of `a`: `P V^T` of its thin SVD over sigma > rcond sigma_1; its columns are orthonormal where `a`
-/// has full column rank.
-pub fn parseval_frame(a: MatRef<'_, f64>, rcond: f64) -> Result<(Mat<f64>, Conditioning), Error> {
+/// What an inverse with a ridge divides by where the singular value is `sigma`: `sigma + lambda sigma_1^2 / sigma`.
+pub fn ridge_weight(sigma: f64, lambda: f64, sigma_max: f64) -> f64 {
+    sigma + lambda * sigma_max * (sigma_max / sigma)
+}
+
+/// The orthogonal factor of the polar decomposition of `a`: `P V^T` of its thin SVD over sigma > rcond sigma_1; its columns
+/// (or its rows, where they are longer) are orthonormal where `a` has full rank. Of unit anchors it is their Parseval frame.
+pub fn polar_factor(a: MatRef<'_, f64>, rcond: f64) -> Result<(Mat<f64>, Conditioning), Error> {
     let svd = thin_svd(a)?;
     let kept = svd.conditioning(rcond);
-    let frame = product(svd.u.get(.., ..kept.rank), svd.v.get(.., ..kept.rank).transpose());
-    Ok((frame, kept))
+    let factor = product(svd.u.get(.., ..kept.rank), svd.v.get(.., ..kept.rank).transpose());
+    Ok((factor, kept))
 }
 
 /// A matrix rounded to `f32`, row-major.
@@ -141,7 +153,7 @@ mod tests {
             assert_golden(&[kept.sigma_max], &[case.sigma_max], &case.name);
             assert_golden(&[kept.sigma_min_kept], &[case.sigma_min_kept], &case.name);
             assert_golden(&flat(inverse.as_ref()), &case.pinv.data, &case.name);
-            let (frame, of_frame) = parseval_frame(case.a.mat().as_ref(), case.rcond).unwrap();
+            let (frame, of_frame) = polar_factor(case.a.mat().as_ref(), case.rcond).unwrap();
             assert_eq!(of_frame, kept, "{}", case.name);
             assert_golden(&flat(frame.as_ref()), &case.frame.data, &case.name);
         }
@@ -152,7 +164,7 @@ mod tests {
         let (inverse, kept) = pinv(Mat::zeros(3, 2).as_ref(), DEFAULT_RCOND).unwrap();
         assert_eq!(kept.rank, 0);
         assert_eq!(flat(inverse.as_ref()), [0.0; 6]);
-        let (frame, _) = parseval_frame(Mat::zeros(3, 2).as_ref(), DEFAULT_RCOND).unwrap();
+        let (frame, _) = polar_factor(Mat::zeros(3, 2).as_ref(), DEFAULT_RCOND).unwrap();
         assert_eq!(flat(frame.as_ref()), [0.0; 6]);
     }
 

@@ -1,9 +1,35 @@
-//! Applying a translator: `y = s nu(x - mu_x) T + mu_y`, in `f32`.
+//! Applying a translator: `y = s nu(x - mu_x) T + mu_y`, in `f32`, or with another [`Length`].
 
 use super::block::{Factor, Scratch, multiply};
-use super::center::{Centered, center_normalize_into, noise_floor};
+use super::center::{Centered, center_normalize_into, centered_norm, noise_floor};
 use super::norm::norm;
 use super::normalize::normalize_in_place;
+
+/// How long a translated row `y' = nu(x - mu_x) T` is made before the target's mean is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Length {
+    /// `s y'`.
+    #[default]
+    Scaled,
+    /// `s |x - mu_x| y'`: the row keeps its own length.
+    Source,
+    /// `s nu(y')`: all rows are as long.
+    Unit,
+}
+
+impl Length {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Scaled, Self::Source, Self::Unit];
+
+    /// As it is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scaled => "scaled",
+            Self::Source => "source",
+            Self::Unit => "unit",
+        }
+    }
+}
 
 /// A translator's numbers, borrowed from wherever they are.
 #[derive(Debug, Clone, Copy)]
@@ -14,8 +40,10 @@ pub struct Translation<'a> {
     pub matrix: &'a [f32],
     /// mu_y, d_y.
     pub target_mean: &'a [f32],
-    /// s: the mean length of the target's centred anchors.
+    /// s: the mean length of the target's centred anchors, or what takes its place.
     pub scale: f64,
+    /// What s multiplies.
+    pub length: Length,
     /// Whether the result is brought to unit length at the end.
     pub unit_output: bool,
 }
@@ -38,7 +66,6 @@ impl Translation<'_> {
         out: &mut [f32],
     ) -> Result<(), NotFinite> {
         let floor = noise_floor(norm(self.source_mean));
-        let scale = self.scale as f32;
         let shape = (self.source_mean.len(), self.target_mean.len());
         multiply(
             count,
@@ -51,11 +78,16 @@ impl Translation<'_> {
                 _ => Ok(()),
             },
             |i, output| {
-                if row(i).is_none() {
-                    output.fill(0.0);
-                } else {
-                    restore(output, scale, self.target_mean, self.unit_output);
-                }
+                let Some(x) = row(i) else { return output.fill(0.0) };
+                let scale = match self.length {
+                    Length::Scaled => self.scale,
+                    Length::Source => self.scale * centered_norm(x, self.source_mean),
+                    Length::Unit => {
+                        normalize_in_place(output);
+                        self.scale
+                    }
+                };
+                restore(output, scale as f32, self.target_mean, self.unit_output);
             },
         )
     }
@@ -76,10 +108,10 @@ mod tests {
     use super::*;
     use crate::kernel::Rows;
     use crate::kernel::decode::Decoding;
-    use crate::kernel::golden::{self, Random, assert_golden, bits, flat, narrow, wide};
+    use crate::kernel::golden::{self, Random, assert_golden, assert_near, bits, ensemble, flat, narrow, wide};
     use crate::kernel::relative::relative;
     use crate::kernel::space::Anchors;
-    use crate::kernel::svd::{DEFAULT_RCOND, parseval_frame, round, widen};
+    use crate::kernel::svd::{DEFAULT_RCOND, polar_factor, round, widen};
     use crate::kernel::{decoder, translator};
 
     #[derive(serde::Deserialize)]
@@ -112,11 +144,12 @@ mod tests {
             let target = Anchors::new(Rows::new(&case.target.narrow(), d_y)).unwrap();
             let (fitted, encode, decode) = if case.method == "paper" {
                 let (x, y) = (source.unit(), target.unit());
-                let fitted = translator::irp(x, y, &case.starts, case.delta, DEFAULT_RCOND).unwrap();
-                let inverse = decoder::irp(y, &case.starts, case.delta, DEFAULT_RCOND).unwrap();
+                let ensemble = ensemble(&case.starts, case.delta);
+                let fitted = translator::irp(x, y, y, &ensemble).unwrap();
+                let inverse = decoder::irp(y, y, &ensemble).unwrap();
                 (fitted, source.unit.clone(), round(inverse.matrix.as_ref()))
             } else {
-                let frame = |unit| round(parseval_frame(widen(unit).as_ref(), DEFAULT_RCOND).unwrap().0.as_ref());
+                let frame = |unit| round(polar_factor(widen(unit).as_ref(), DEFAULT_RCOND).unwrap().0.as_ref());
                 let fitted = translator::parseval(source.unit(), target.unit(), DEFAULT_RCOND).unwrap();
                 (fitted, frame(source.unit()), frame(target.unit()))
             };
@@ -136,6 +169,7 @@ mod tests {
                     matrix: &matrix,
                     target_mean: &target.mean,
                     scale: target.scale,
+                    length: Length::Scaled,
                     unit_output,
                 };
                 translation.apply(count, |i| Some(rows.row(i)), &mut Scratch::default(), &mut out).unwrap();
@@ -175,11 +209,21 @@ mod tests {
         }
 
         fn translate(&self, rows: &[Option<&[f32]>], unit_output: bool) -> Result<Vec<f32>, NotFinite> {
+            self.translate_as(Length::Scaled, rows, unit_output)
+        }
+
+        fn translate_as(
+            &self,
+            length: Length,
+            rows: &[Option<&[f32]>],
+            unit_output: bool,
+        ) -> Result<Vec<f32>, NotFinite> {
             let translation = Translation {
                 source_mean: &self.source_mean,
                 matrix: &self.matrix,
                 target_mean: &self.target_mean,
                 scale: 3.5,
+                length,
                 unit_output,
             };
             let mut out = vec![f32::NAN; rows.len() * self.target_mean.len()];
@@ -253,6 +297,31 @@ mod tests {
         for scale in [1e-36f32, 1e-32, 1e-3, 1e30, 1e37] {
             let scaled: Vec<f32> = row.iter().map(|x| x * scale).collect();
             assert_golden(&wide(&translator.translate(&[Some(&scaled)], false).unwrap()), &want, "scaled");
+        }
+    }
+
+    /// Of the same row, all lengths give one direction from the target's mean; and each the length that it promises.
+    #[test]
+    fn lengths_are_what_they_promise() {
+        let translator = Sample::new(6, 4);
+        let rows = Random(4).rows(300, 6);
+        let rows: Vec<_> = rows.chunks_exact(6).map(Some).chain([Some(&translator.source_mean[..]), None]).collect();
+        let away = |length| {
+            let out = translator.translate_as(length, &rows, false).unwrap();
+            let centred = |y: &[f32]| y.iter().zip(&translator.target_mean).map(|(y, m)| f64::from(y - m)).collect();
+            out.chunks_exact(4).map(centred).collect::<Vec<Vec<f64>>>()
+        };
+        let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let [scaled, source, unit] = Length::ALL.map(away);
+        for (i, row) in rows.iter().flatten().enumerate().take(300) {
+            let carried = centered_norm(row, &translator.source_mean);
+            let stretched: Vec<f64> = scaled[i].iter().map(|x| x * carried).collect();
+            assert_near(&source[i], &stretched, 1e-4, "source");
+            let levelled: Vec<f64> = scaled[i].iter().map(|x| x * 3.5 / norm(&scaled[i])).collect();
+            assert_near(&unit[i], &levelled, 1e-4, "unit");
+        }
+        for far in [&scaled, &source, &unit] {
+            assert_eq!(far[300], [0.0; 4], "the mean becomes the mean");
         }
     }
 }

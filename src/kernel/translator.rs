@@ -1,8 +1,10 @@
 //! From two spaces over the same anchors to one d_x x d_y matrix.
 
-use faer::Mat;
+use faer::{Mat, MatRef};
 
-use super::svd::{Conditioning, parseval_frame, product, widen};
+use super::alignment::Spanned;
+use super::decoder::Ensemble;
+use super::svd::{Conditioning, polar_factor, product, widen};
 use super::{Error, Rows, decoder};
 
 /// A fitted matrix and what its inverses were like.
@@ -10,39 +12,56 @@ use super::{Error, Rows, decoder};
 pub struct Fitted {
     /// d_x x d_y: `y' = nu(x - mu_x) T`.
     pub matrix: Mat<f64>,
-    /// The pruned sets and their inverses; empty for parseval.
+    /// The pruned sets and their inverses; of irp alone.
     pub members: Vec<decoder::Member>,
-    /// Of the source's frame; parseval only.
-    pub source_frame: Option<Conditioning>,
-    /// Of the target's frame; parseval only.
-    pub target_frame: Option<Conditioning>,
+    /// What else was inverted or made orthogonal, by name.
+    pub conditioning: Vec<(&'static str, Conditioning)>,
 }
 
-/// Inverse relative projection: `T = U_x^T H_y` (anchor completion of equation (5)), the decoder pruned and inverted in
-/// the target's space alone. Row i of both is the same anchor.
-pub fn irp(source: Rows<'_>, target: Rows<'_>, starts: &[usize], delta: f64, rcond: f64) -> Result<Fitted, Error> {
-    let decoder = decoder::irp(target, starts, delta, rcond)?;
+/// Inverse relative projection: `T = U_x^T H_y` (anchor completion of equation (5)), inverted in the target's space. Row i of
+/// all is the same anchor; with `pruned` the target's, the decoder is that of the target alone.
+pub fn irp(source: Rows<'_>, target: Rows<'_>, pruned: Rows<'_>, ensemble: &Ensemble<'_>) -> Result<Fitted, Error> {
+    let decoder = decoder::irp(target, pruned, ensemble)?;
     let matrix = product(widen(source).transpose(), decoder.matrix.as_ref());
-    Ok(Fitted { matrix, members: decoder.members, source_frame: None, target_frame: None })
+    Ok(Fitted { matrix, members: decoder.members, conditioning: Vec::new() })
+}
+
+/// [`irp`] with T replaced by the orthogonal factor of its polar decomposition: the nearest map that keeps lengths and angles.
+pub fn irp_polar(
+    source: Rows<'_>,
+    target: Rows<'_>,
+    pruned: Rows<'_>,
+    ensemble: &Ensemble<'_>,
+) -> Result<Fitted, Error> {
+    let decoder = decoder::irp(target, pruned, ensemble)?;
+    let fitted = Spanned::of(widen(source).as_ref(), ensemble.rcond)?.polar(|sigma| sigma, decoder.matrix.as_ref())?;
+    Ok(Fitted { members: decoder.members, ..fitted })
 }
 
 /// Parseval frames: `T = F_x^T F_y` with `F = P V^T` of each space's unit anchors. Nothing is pruned.
 pub fn parseval(source: Rows<'_>, target: Rows<'_>, rcond: f64) -> Result<Fitted, Error> {
     let (source, target) =
-        rayon::join(|| parseval_frame(widen(source).as_ref(), rcond), || parseval_frame(widen(target).as_ref(), rcond));
+        rayon::join(|| polar_factor(widen(source).as_ref(), rcond), || polar_factor(widen(target).as_ref(), rcond));
     let ((source_frame, source), (target_frame, target)) = (source?, target?);
     let matrix = product(source_frame.transpose(), target_frame.as_ref());
-    Ok(Fitted { matrix, members: Vec::new(), source_frame: Some(source), target_frame: Some(target) })
+    Ok(Fitted { matrix, members: Vec::new(), conditioning: vec![("source_frame", source), ("target_frame", target)] })
+}
+
+/// The scale at which the translated anchors have the energy of the target's: `sqrt(sum |C_y|^2 / sum |U_x T|^2)`; `norms` are
+/// the lengths of the rows of C_y. 0 where T loses every anchor.
+pub fn energy_scale(source: Rows<'_>, matrix: MatRef<'_, f64>, norms: &[f64]) -> f64 {
+    let translated = product(widen(source).as_ref(), matrix).squared_norm_l2();
+    if translated > 0.0 { (norms.iter().map(|norm| norm * norm).sum::<f64>() / translated).sqrt() } else { 0.0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::golden::{self, Random, assert_golden, assert_near, flat, similar, with_threads};
+    use crate::kernel::golden::{self, Random, assert_golden, assert_near, ensemble, flat, similar, with_threads};
     use crate::kernel::quality::similarity;
     use crate::kernel::space::Anchors;
     use crate::kernel::svd::{DEFAULT_RCOND, round};
-    use crate::kernel::translate::Translation;
+    use crate::kernel::translate::{Length, Translation};
     use proptest::prelude::*;
 
     #[derive(serde::Deserialize)]
@@ -72,15 +91,16 @@ mod tests {
             let (name, source, target) = (&case.name, case.source.narrow(), case.target.narrow());
             let (source, target) = (Rows::new(&source, case.source.columns), Rows::new(&target, case.target.columns));
             for want in &case.irp {
-                let inverse = decoder::irp(target, &case.starts, want.delta, case.rcond).unwrap();
+                let ensemble = ensemble(&case.starts, want.delta);
+                let inverse = decoder::irp(target, target, &ensemble).unwrap();
                 assert_golden(&flat(inverse.matrix.as_ref()), &want.decoder.data, name);
-                let fitted = irp(source, target, &case.starts, want.delta, case.rcond).unwrap();
+                let fitted = irp(source, target, target, &ensemble).unwrap();
                 let chosen: Vec<_> = fitted.members.iter().map(|member| member.chosen.clone()).collect();
                 assert_eq!(chosen, want.members, "{name}");
                 assert_golden(&flat(fitted.matrix.as_ref()), &want.matrix.data, name);
             }
             for (rows, want) in [(source, &case.source_frame), (target, &case.target_frame)] {
-                let (frame, _) = parseval_frame(widen(rows).as_ref(), case.rcond).unwrap();
+                let (frame, _) = polar_factor(widen(rows).as_ref(), case.rcond).unwrap();
                 assert_golden(&flat(frame.as_ref()), &want.data, name);
             }
             let fitted = parseval(source, target, case.rcond).unwrap();
@@ -110,7 +130,9 @@ mod tests {
             let native = Rows::new(&native, d_x);
             let truth = similar(native, q.as_ref(), s, &t);
             // Unpruned or pruned but still spanning, it is the same rotation.
-            let unpruned = irp(source.unit(), target.unit(), &[random.below(k)], 0.0, 1e-3).unwrap();
+            let starts = [random.below(k)];
+            let everything = Ensemble { rcond: 1e-3, ..ensemble(&starts, 0.0) };
+            let unpruned = irp(source.unit(), target.unit(), target.unit(), &everything).unwrap();
             let framed = parseval(source.unit(), target.unit(), 1e-3).unwrap();
             for fitted in [unpruned, framed] {
                 let matrix = round(fitted.matrix.as_ref());
@@ -120,6 +142,7 @@ mod tests {
                     matrix: &matrix,
                     target_mean: &target.mean,
                     scale: target.scale,
+                    length: Length::Scaled,
                     unit_output: false,
                 };
                 let mut out = vec![0.0; truth.len()];
@@ -139,7 +162,7 @@ mod tests {
             let source = Anchors::new(Rows::new(&random.rows(k, d_x), d_x)).unwrap();
             let target = Anchors::new(Rows::new(&random.rows(k, d_y), d_y)).unwrap();
             let (u_x, u_y) = (widen(source.unit()), widen(target.unit()));
-            let fitted = irp(source.unit(), target.unit(), &[0], 0.0, DEFAULT_RCOND).unwrap();
+            let fitted = irp(source.unit(), target.unit(), target.unit(), &ensemble(&[0], 0.0)).unwrap();
             // The residual is orthogonal to the columns of U_y, which have full rank: the normal equations.
             prop_assert_eq!(fitted.members[0].conditioning.rank, d_y);
             let residual = product(u_y.as_ref(), fitted.matrix.transpose()) - &u_x;
@@ -155,7 +178,7 @@ mod tests {
                 let source = Anchors::new(Rows::new(&x, 24)).unwrap();
                 let target = Anchors::new(Rows::new(&y, 33)).unwrap();
                 let starts = [3, 9, 27, 50, 66];
-                let pruned = irp(source.unit(), target.unit(), &starts, delta, DEFAULT_RCOND).unwrap();
+                let pruned = irp(source.unit(), target.unit(), target.unit(), &ensemble(&starts, delta)).unwrap();
                 let framed = parseval(source.unit(), target.unit(), DEFAULT_RCOND).unwrap();
                 let bits = |a: &Mat<f64>| flat(a.as_ref()).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 (bits(&pruned.matrix), pruned.members, bits(&framed.matrix))

@@ -264,8 +264,18 @@ impl File {
         batch_rows: usize,
         part: Option<(usize, Option<RowSelection>)>,
     ) -> Result<Batches> {
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), columns.iter().copied());
+        self.read_leaves(mask, batch_rows, part)
+    }
+
+    /// [`File::read`] of some leaves of the columns.
+    pub fn read_leaves(
+        &self,
+        mask: ProjectionMask,
+        batch_rows: usize,
+        part: Option<(usize, Option<RowSelection>)>,
+    ) -> Result<Batches> {
         let parquet = self.metadata.parquet_schema();
-        let mask = ProjectionMask::roots(parquet, columns.iter().copied());
         let leaves: Vec<usize> = (0..parquet.num_columns()).filter(|&leaf| mask.leaf_included(leaf)).collect();
         let groups = self.metadata().row_groups().iter().enumerate();
         let chunks = groups.filter(|(group, _)| part.as_ref().is_none_or(|(wanted, _)| wanted == group));

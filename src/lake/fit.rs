@@ -1,7 +1,6 @@
 //! Fitting a translator from two tables that hold some of the same rows, and measuring it on rows held out.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -10,8 +9,8 @@ use super::condition::Condition;
 use super::inputs::Inputs;
 use super::quality::{Trial, measure};
 use super::table::{At, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
-use super::{Place, staged, stored};
-use crate::column::{Method, Translator};
+use super::{Place, stored};
+use crate::column::{self, Method, Translator};
 use crate::kernel::Rows;
 use crate::kernel::keyed::{Draw, draw};
 use crate::{Error, Result, session};
@@ -56,6 +55,8 @@ pub struct Request {
     pub hold_out: HoldOut,
     /// The method.
     pub method: Method,
+    /// Whether rows are centred by the means of the whole tables instead of the anchors'.
+    pub corpus_mean: bool,
     /// Draws anchors, held-out rows and the pool.
     pub seed: u64,
 }
@@ -108,6 +109,10 @@ pub fn fit(request: &Request) -> Result<Fit> {
     let conditions = Conditions { anchors, evaluate, group };
     let pairs = pairs(&source, &target, &request.key, &conditions, PoolDraw { size: POOL, seed: request.seed })?;
 
+    let means = match request.corpus_mean {
+        true => Some((source_vectors.mean()?, target_vectors.mean()?)),
+        false => None,
+    };
     let mut gathered = Gathered::new(&pairs, &source_vectors, &target_vectors);
     let by_draw = pairs.keys.drawn("anchors", request.seed);
     let held_out = hold_out(&pairs, request);
@@ -121,7 +126,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
             if anchors.len() < 2 || queries.is_empty() {
                 None
             } else {
-                let measured = request.fit_on(&gathered, &anchors)?;
+                let measured = request.fit_on(&gathered, &anchors, means.as_ref())?;
                 let pool = gathered.pool(&queries)?;
                 let native = gathered.rows(&queries, Side::Target);
                 let asked = gathered.rows(&queries, Side::Source);
@@ -152,7 +157,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
             gathered.nulls()
         )));
     }
-    let mut translator = request.fit_on(&gathered, &anchors)?;
+    let mut translator = request.fit_on(&gathered, &anchors, means.as_ref())?;
 
     let candidates = pairs.anchor.iter().filter(|anchor| **anchor).count();
     let found = json!({
@@ -199,20 +204,28 @@ pub fn fit(request: &Request) -> Result<Fit> {
 /// Stores a translator; see [`Place::check_writable`] for what is not replaced.
 pub fn store(translator: &Translator, place: &Place, overwrite: bool) -> Result<()> {
     place.check_writable(overwrite)?;
-    place.local().as_deref().and_then(Path::parent).into_iter().for_each(staged::clean);
     stored::write_translator(translator, place)
 }
 
 impl Request {
-    fn fit_on(&self, gathered: &Gathered<'_>, anchors: &[usize]) -> Result<Translator> {
+    fn fit_on(
+        &self,
+        gathered: &Gathered<'_>,
+        anchors: &[usize],
+        means: Option<&(Vec<f32>, Vec<f32>)>,
+    ) -> Result<Translator> {
         let (source, target) = (gathered.rows(anchors, Side::Source), gathered.rows(anchors, Side::Target));
-        Translator::fit_rows(
-            &gathered.pairs.keys.select(anchors),
-            Rows::new(&source, gathered.source.width()),
-            Rows::new(&target, gathered.target.width()),
-            (&self.source_name, &self.target_name),
-            &self.method,
-        )
+        let source = column::Side {
+            rows: Rows::new(&source, gathered.source.width()),
+            encoder: &self.source_name,
+            mean: means.map(|(mean, _)| mean.as_slice()),
+        };
+        let target = column::Side {
+            rows: Rows::new(&target, gathered.target.width()),
+            encoder: &self.target_name,
+            mean: means.map(|(_, mean)| mean.as_slice()),
+        };
+        Translator::fit_rows(&gathered.pairs.keys.select(anchors), &source, &target, &self.method)
     }
 }
 

@@ -15,7 +15,6 @@ mod output;
 mod partitions;
 pub mod place;
 mod quality;
-mod staged;
 pub mod stored;
 mod table;
 pub mod translate;

@@ -8,7 +8,6 @@ use tokio::task::JoinSet;
 
 use super::Place;
 use super::lineage::hint;
-use super::staged::Staged;
 use crate::{Error, Result};
 
 /// Bytes of one part of an upload. Files smaller than that are put in one request.
@@ -25,14 +24,8 @@ pub struct Output {
     /// What is not on its way yet, less than a part.
     rest: Vec<u8>,
     /// What holds the parts before; files of one part need none.
-    parts: Option<Parts>,
+    upload: Option<Upload>,
     written: u64,
-}
-
-#[derive(Debug)]
-enum Parts {
-    Local(Staged),
-    Remote(Upload),
 }
 
 /// A file that goes in parts.
@@ -54,29 +47,19 @@ pub struct Written {
 impl Output {
     /// A new file here; what is here now stays until the new file is complete.
     pub fn new(place: &Place) -> Self {
-        Self { place: place.clone(), rest: Vec::new(), parts: None, written: 0 }
+        Self { place: place.clone(), rest: Vec::new(), upload: None, written: 0 }
     }
 
     /// Makes the file visible, in place of what was there.
     pub fn complete(mut self) -> Result<Written> {
         let rest = std::mem::take(&mut self.rest);
-        let tag = if self.place.local().is_some() {
-            let staged = self.staged().and_then(|mut staged| {
-                staged.write_all(&rest)?;
-                staged.complete()
-            });
-            staged.map_err(|error| self.refused(&error))?;
-            None
-        } else {
-            let runtime = self.place.runtime().clone();
-            let done = match &mut self.parts {
-                Some(Parts::Remote(upload)) => runtime.block_on(upload.complete(rest)),
-                _ => runtime.block_on(self.place.store().put(self.place.path(), PutPayload::from(rest))),
-            };
-            let tag = done.map_err(|error| self.failed(&error))?.e_tag;
-            self.parts = None;
-            tag
+        let runtime = self.place.runtime().clone();
+        let done = match &mut self.upload {
+            Some(upload) => runtime.block_on(upload.complete(rest)),
+            None => runtime.block_on(self.place.store().put(self.place.path(), PutPayload::from(rest))),
         };
+        let tag = done.map_err(|error| self.failed(&error))?.e_tag;
+        self.upload = None;
         // Not every store says what it calls the new version.
         let hint = match tag {
             Some(tag) => tag,
@@ -90,41 +73,21 @@ impl Output {
     /// Passes on what has become a part.
     fn send(&mut self) -> Result<()> {
         let part = std::mem::take(&mut self.rest);
-        if self.place.local().is_some() {
-            let staged = self.staged().and_then(|mut staged| {
-                staged.write_all(&part)?;
-                Ok(staged)
-            });
-            self.parts = Some(Parts::Local(staged.map_err(|error| self.refused(&error))?));
-            return Ok(());
-        }
         let runtime = self.place.runtime().clone();
-        if self.parts.is_none() {
-            let to = runtime.block_on(self.place.store().put_multipart(self.place.path()));
-            let to = to.map_err(|error| self.failed(&error))?;
-            self.parts = Some(Parts::Remote(Upload { to, parts: JoinSet::new() }));
-        }
-        match &mut self.parts {
-            Some(Parts::Remote(upload)) => runtime.block_on(upload.send(part)).map_err(|error| self.failed(&error)),
-            _ => Ok(()),
-        }
-    }
-
-    /// The file that holds the parts before, or a new one.
-    fn staged(&mut self) -> std::io::Result<Staged> {
-        match (self.parts.take(), self.place.local()) {
-            (Some(Parts::Local(staged)), _) => Ok(staged),
-            (_, Some(path)) => Staged::new(&path),
-            (_, None) => Err(std::io::ErrorKind::Unsupported.into()),
-        }
+        let upload = match &mut self.upload {
+            Some(upload) => upload,
+            None => {
+                let to = runtime.block_on(self.place.store().put_multipart(self.place.path()));
+                let to = to.map_err(|error| self.failed(&error))?;
+                self.upload.insert(Upload { to, parts: JoinSet::new() })
+            }
+        };
+        let sent = runtime.block_on(upload.send(part));
+        sent.map_err(|error| self.failed(&error))
     }
 
     fn failed(&self, error: &object_store::Error) -> Error {
         Error::store(self.place.shown(), "cannot be written", error)
-    }
-
-    fn refused(&self, error: &std::io::Error) -> Error {
-        Error::file(self.place.shown(), format!("cannot be written: {error}"))
     }
 }
 
@@ -175,7 +138,7 @@ impl Write for Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if let Some(Parts::Remote(mut upload)) = self.parts.take() {
+        if let Some(mut upload) = self.upload.take() {
             self.place.runtime().block_on(async {
                 upload.parts.shutdown().await;
                 // What cannot be taken back was never visible; the store's own rules clean it up.

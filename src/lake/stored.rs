@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StructArray};
-use arrow::datatypes::{Field, Schema};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use arrow::array::{Array, AsArray, FixedSizeListArray, Float32Array, ListViewArray, RecordBatch, StructArray};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use arrow::error::ArrowError;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
+use parquet::column::page::Page;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::Place;
-use super::file::File;
+use super::file::{File, caught};
 use super::output::Output;
 use crate::column::Translator;
 use crate::column::stored::Kind;
@@ -32,10 +35,71 @@ pub fn read_value(file: &File, index: usize) -> Result<StructArray> {
             format!("has {} rows: a stored value is in a file of one row", file.rows()),
         ));
     }
-    let batch = file.read(&[index], 1, None)?.next().transpose()?;
-    let value = batch.as_ref().and_then(|batch| batch.column(0).as_struct_opt()).cloned();
-    let value = value.filter(|value| value.len() == 1);
-    value.ok_or_else(|| Error::file(file.shown(), "has no row"))
+    // The readers need four times a matrix to read one, and a matrix can be a quarter of what a job may take.
+    let parquet = file.metadata().file_metadata().schema_descr();
+    let leaves = (0..parquet.num_columns()).filter(|&leaf| parquet.get_column_root_idx(leaf) == index);
+    let (matrix, others): (Vec<usize>, Vec<usize>) =
+        leaves.partition(|&leaf| parquet.column(leaf).path().parts().get(1).is_some_and(|name| name == MATRIX));
+    let values = match matrix.as_slice() {
+        [leaf] => caught(|| plain_values(file, *leaf)).ok().flatten(),
+        _ => None,
+    };
+    let read = |mask| {
+        let batch = file.read_leaves(mask, 1, None)?.next().transpose()?;
+        let value = batch.and_then(|batch| batch.column(0).as_struct_opt().cloned());
+        value.filter(|value| value.len() == 1).ok_or_else(|| Error::file(file.shown(), "has no row"))
+    };
+    if let (Some(values), DataType::Struct(fields)) = (values, file.schema().field(index).data_type())
+        && let Ok(value) = with_matrix(&read(ProjectionMask::leaves(parquet, others))?, fields, values)
+    {
+        return Ok(value);
+    }
+    read(ProjectionMask::roots(parquet, [index]))
+}
+
+/// The field of a decoder and of a translator that holds nearly all of it.
+const MATRIX: &str = "matrix";
+
+/// The values of a leaf of `f32` as they lie in plain pages; `None` where they lie otherwise. That they are all there and none is
+/// absent is not looked at: a stored value's digest tells.
+fn plain_values(file: &File, leaf: usize) -> Option<Vec<f32>> {
+    let chunk = file.metadata().row_group(0).column(leaf);
+    let (start, length) = chunk.byte_range();
+    let windows = Arc::new(file.windows(vec![start..start.checked_add(length)?], 1));
+    let count = usize::try_from(chunk.num_values()).ok()?;
+    if chunk.column_type() != Type::FLOAT || chunk.uncompressed_size() / 4 < chunk.num_values() {
+        return None;
+    }
+    let mut values = Vec::with_capacity(count);
+    for page in SerializedPageReader::new(windows, chunk, 1, None).ok()? {
+        let page = page.ok()?;
+        let (buffer, here) = match &page {
+            Page::DataPage { buf, num_values, encoding: Encoding::PLAIN, .. }
+            | Page::DataPageV2 { buf, num_values, encoding: Encoding::PLAIN, .. } => (buf, *num_values as usize),
+            _ => return None,
+        };
+        // Before the values are the levels.
+        let begin = buffer.len().checked_sub(here.checked_mul(size_of::<f32>())?)?;
+        let (bytes, _) = buffer.get(begin..)?.as_chunks();
+        values.extend(bytes.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+    }
+    (values.len() == count).then_some(values)
+}
+
+/// The value with these numbers as its matrix, which its other fields were read without.
+fn with_matrix(value: &StructArray, fields: &Fields, values: Vec<f32>) -> Result<StructArray, ArrowError> {
+    let rest = || ArrowError::SchemaError("a stored value was read without one of its fields".to_owned());
+    let (types, mut columns, nulls) = value.clone().into_parts();
+    let Some((at, field)) = fields.find(MATRIX) else { return Err(rest()) };
+    let DataType::ListView(row) = field.data_type() else { return Err(rest()) };
+    let DataType::FixedSizeList(item, width) = row.data_type() else { return Err(rest()) };
+    let rows = FixedSizeListArray::try_new(Arc::clone(item), *width, Arc::new(Float32Array::from(values)), None)?;
+    let sizes = vec![i32::try_from(rows.len()).map_err(|error| ArrowError::ComputeError(error.to_string()))?];
+    let list = ListViewArray::try_new(Arc::clone(row), vec![0].into(), sizes.into(), Arc::new(rows), None)?;
+    let mut types: Vec<FieldRef> = types.iter().cloned().collect();
+    types.insert(at, Arc::clone(field));
+    columns.insert(at, Arc::new(list));
+    StructArray::try_new(types.into(), columns, nulls)
 }
 
 /// The translator in the file at `place`, its digest checked.

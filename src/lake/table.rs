@@ -18,6 +18,8 @@ use super::inputs::Inputs;
 use crate::column::keys::KeyFlaw;
 use crate::column::{Embeddings, KeyKind, Keys};
 use crate::kernel::keyed::Draw;
+use crate::kernel::mean::MeanSum;
+use crate::kernel::norm::is_finite;
 use crate::{Error, Result};
 
 /// A row: its file, and its row in that file.
@@ -541,6 +543,29 @@ impl Vectors<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// The mean of all rows that are not NULL, whether or not they have a twin: what `emb_mean` gives.
+    pub fn mean(&self) -> Result<Vec<f32>> {
+        let mut sum = MeanSum::default();
+        for (file, column) in self.table.files.iter().zip(&self.columns) {
+            let batch_rows = file.batch_rows(&[column.index], Some((column, self.width)));
+            let mut first = 0;
+            for batch in file.read(&[column.index], batch_rows, None)? {
+                let batch = batch?;
+                let flaw = |flaw: crate::column::Flaw| file.flaw(column, first, &flaw);
+                let view = Embeddings::of(batch.column(0)).map_err(flaw)?;
+                for row in 0..batch.num_rows() {
+                    let Some(vector) = view.row_of(row, self.width).map_err(flaw)? else { continue };
+                    if !is_finite(vector) {
+                        return Err(flaw(crate::column::Flaw::NotFinite { row }));
+                    }
+                    sum.add(vector);
+                }
+                first += batch.num_rows() as u64;
+            }
+        }
+        Ok(sum.mean().unwrap_or_default().into_iter().map(|m| m as f32).collect())
     }
 
     /// Reads rows (ascending, with their places in `found`) of one row group.

@@ -12,6 +12,7 @@ use stores::{Access, Stores};
 use crate::{Result, functions};
 
 mod client;
+mod disk;
 mod embedding;
 mod files;
 mod folders;
@@ -21,6 +22,7 @@ pub mod memory;
 mod named;
 mod pinned;
 mod sink;
+mod staged;
 mod staging;
 pub mod stores;
 mod target;

@@ -15,11 +15,11 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
-use object_store::local::LocalFileSystem;
 use object_store::{ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
 use url::{Position, Url};
 
 use super::client::Connector;
+use super::disk::Disk;
 use super::named::Named;
 use crate::{Error, Result};
 
@@ -32,12 +32,15 @@ pub struct Access {
     pub retries: usize,
     /// And for how long.
     pub retry_timeout: Duration,
+    /// Whether a file of this machine is forced to the disk before it appears, so that it is whole after a loss of power
+    /// too. After the death of a process it is whole in any case.
+    pub sync: bool,
 }
 
 impl Default for Access {
     fn default() -> Self {
         let RetryConfig { max_retries, retry_timeout, .. } = RetryConfig::default();
-        Self { settings: Vec::new(), retries: max_retries, retry_timeout }
+        Self { settings: Vec::new(), retries: max_retries, retry_timeout, sync: false }
     }
 }
 
@@ -62,7 +65,7 @@ impl Stores {
                 )));
             }
         }
-        let local: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new());
+        let local: Arc<dyn ObjectStore> = Arc::new(Disk::new(access.sync));
         Ok(Self { access, opened: Mutex::new(HashMap::from([("file://".to_owned(), local)])) })
     }
 
@@ -159,7 +162,7 @@ fn check_encrypted(url: &Url, endpoint: Option<String>, allowed: Option<String>)
 
 /// Whether the store at a URL can complete an upload of parts only where its name is free.
 pub(super) fn completes_if_absent(url: &Url) -> bool {
-    matches!(url.scheme(), "s3" | "s3a")
+    matches!(url.scheme(), "s3" | "s3a" | "file")
 }
 
 /// Scheme, user (a container of Azure), host and port.

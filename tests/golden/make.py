@@ -1,6 +1,6 @@
 """Writes the golden files beside this script: inputs that f32 holds exactly, and what the oracle makes of them.
 
-    python tests/golden/make.py        (numpy alone)
+    python tests/golden/make.py        (numpy and scipy)
 
 A choice that hangs on rounding would make a bad golden value: every farthest-point selection and rank below is checked to
 be decided by a margin, or by an exact tie.
@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import scipy.linalg
 
 import oracle
 from oracle import f32
@@ -194,6 +195,54 @@ def translator_cases():
                "parseval": matrix(oracle.parseval(ux, uy))}
 
 
+def padded(a, width):
+    return np.hstack([a, np.zeros((len(a), width - a.shape[1]))])
+
+
+def procrustes(ux, uy):
+    """The polar factor of U_x^T U_y: scipy's rotation wherever that is unique, narrower rows padded with zeros."""
+    t = oracle.frame(ux.T @ uy)
+    if np.linalg.matrix_rank(ux.T @ uy, rtol=oracle.RCOND) == min(ux.shape[1], uy.shape[1]):
+        width = max(ux.shape[1], uy.shape[1])
+        rotation, _ = scipy.linalg.orthogonal_procrustes(padded(ux, width), padded(uy, width))
+        t = rotation[: ux.shape[1], : uy.shape[1]]
+        assert np.allclose(t, oracle.frame(ux.T @ uy), atol=1e-9)
+    return t
+
+
+def l_ortho(ux, uy):
+    t = oracle.least_squares(ux, uy)
+    if np.linalg.matrix_rank(t, rtol=oracle.RCOND) == min(t.shape):
+        assert np.allclose(scipy.linalg.polar(t)[0], oracle.frame(t), atol=1e-9)
+    return oracle.frame(t)
+
+
+def method_cases():
+    """The methods that need both sides' rows, and the options of irp."""
+    for name, x, y, starts, deltas in pair_cases():
+        a, b = oracle.space(x), oracle.space(y)
+        ux, uy = a["unit"], b["unit"]
+        delta, lam = deltas[1], 0.05
+        for start in starts:
+            check_selection(ux, start, delta)
+        by_source, members = oracle.irp_decoder(uy, starts, delta, pruned=ux)
+        by_ridge, _ = oracle.irp_decoder(uy, starts, delta, lam=lam)
+        plain, _ = oracle.irp_decoder(uy, starts, delta)
+        # The means of the pairs need not be the spaces' means.
+        some = slice(0, max(3, len(x) // 2))
+        cx, cy = ux[some] * a["norms"][some, None], uy[some] * b["norms"][some, None]
+        w, shift = oracle.affine(cx, cy)
+        yield {"name": name, "source": matrix(ux), "target": matrix(uy), "source_norms": a["norms"].tolist(),
+               "target_norms": b["norms"].tolist(), "rcond": oracle.RCOND, "starts": starts, "delta": delta, "lambda": lam,
+               "members": members, "irp_pruned_by_source": matrix(ux.T @ by_source), "irp_ridge": matrix(ux.T @ by_ridge),
+               "irp_polar": matrix(oracle.frame(ux.T @ plain)),
+               "energy_scale": oracle.energy_scale(ux, ux.T @ plain, b["norms"]),
+               "median": float(np.median(b["norms"])),
+               "procrustes": matrix(procrustes(ux, uy)), "linear": matrix(oracle.least_squares(ux, uy)),
+               "ridge": matrix(oracle.ridge_inverse(ux, lam) @ uy), "l_ortho": matrix(l_ortho(ux, uy)),
+               "affine_rows": cx.shape[0], "affine": matrix(w), "affine_shift": shift.tolist()}
+
+
 def apply_cases():
     """From raw rows to translated rows: the preset `paper` (omega 8, delta 0.7, target pruning) and parseval."""
     rng = np.random.default_rng(5)
@@ -320,6 +369,7 @@ def main():
                          "chosen": check_selection(unit, start, delta)} for name, unit, start, delta in prune_cases()])
     dump("space.json", space_cases())
     dump("translator.json", translator_cases())
+    dump("methods.json", method_cases())
     dump("apply.json", apply_cases())
     dump("metrics.json", metric_cases())
     dump("knn_overlap.json", knn_overlap_cases())

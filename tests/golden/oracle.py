@@ -68,23 +68,40 @@ def farthest_point(unit, start, delta):
     return chosen
 
 
-def irp_decoder(unit, starts, delta, rcond=RCOND):
-    """H = 1/omega sum_i scatter_i(pinv(U[S_i]^T)), and the S_i."""
+def ridge_inverse(a, lam):
+    """(A^T A + lam sigma_1^2 I)^-1 A^T; the pseudo-inverse where lam is 0."""
+    if lam == 0.0:
+        return pinv(a)
+    return np.linalg.solve(a.T @ a + lam * np.linalg.norm(a, 2) ** 2 * np.eye(a.shape[1]), a.T)
+
+
+def irp_decoder(unit, starts, delta, pruned=None, lam=0.0):
+    """H = 1/omega sum_i scatter_i(pinv(U[S_i]^T)), and the S_i, chosen by the distances of `pruned` (default: of U)."""
     h = np.zeros(unit.shape)
     members = []
     for start in starts:
-        chosen = farthest_point(unit, start, delta)
-        h[chosen] += pinv(unit[chosen].T, rcond) / len(starts)
+        chosen = farthest_point(unit if pruned is None else pruned, start, delta)
+        h[chosen] += ridge_inverse(unit[chosen].T, lam) / len(starts)
         members.append(chosen)
     return h, members
 
 
-def irp(ux, uy, starts, delta, rcond=RCOND):
-    return ux.T @ irp_decoder(uy, starts, delta, rcond)[0]
-
-
 def parseval(ux, uy, rcond=RCOND):
     return frame(ux, rcond).T @ frame(uy, rcond)
+
+
+def least_squares(a, b):
+    return np.linalg.lstsq(a, b, rcond=RCOND)[0]
+
+
+def affine(x, y):
+    """W and b of y = x W + b."""
+    solution = least_squares(np.hstack([x - x.mean(axis=0), np.ones((len(x), 1))]), y)
+    return solution[:-1], solution[-1] - x.mean(axis=0) @ solution[:-1]
+
+
+def energy_scale(ux, t, norms):
+    return float(np.sqrt((norms**2).sum() / ((ux @ t) ** 2).sum()))
 
 
 def unit_centred(rows, mean):

@@ -7,7 +7,6 @@
 //! The footers of the outputs say what they were made of. A job reads them and does what is left to do: it can be stopped or
 //! killed at any moment and run again, and does nothing where nothing has changed.
 
-use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
@@ -16,7 +15,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Inputs, Place, staged};
+use super::{Inputs, Place};
 use crate::Error;
 use job::{Board, Done};
 pub use plan::{Plan, Why};
@@ -237,9 +236,6 @@ impl Plan {
             let changes = self.whole && !(self.tasks.is_empty() && self.orphans.is_empty());
             if changes { folder.started() } else { Ok(()) }
         });
-        let folder_of = |task: &plan::Task| Some(task.output.local()?.parent()?.to_owned());
-        let folders: BTreeSet<_> = self.tasks.iter().filter_map(folder_of).collect();
-        folders.iter().for_each(|folder| staged::clean(folder));
         let done = match begun {
             Ok(()) => Board::new(&self, progress).run(self.threads),
             Err(error) => Done { error: Some(error), ..Done::default() },

@@ -1,0 +1,151 @@
+//! Leading eigenvectors of symmetric matrices, in `f64` and sequential: the same bits every time.
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::{Accum, Mat, MatRef, Par};
+
+use super::Error;
+use super::svd::{product, thin_svd};
+
+/// Up to this size all eigenvectors are computed: beyond, that takes longer than to find the leading ones.
+const DENSE: usize = 512;
+/// Vectors iterated beside those asked for: what they take up does not slow the others down.
+const EXTRA: usize = 16;
+/// Blocks of the Krylov space of a round: Y, AY, A^2 Y, ...
+const BLOCKS: usize = 4;
+/// A vector is found when its residual is below this share of the largest eigenvalue, which is then right to about its square.
+const RESIDUAL: f64 = 1e-6;
+/// Rounds at most: eigenvalues too close to be told apart by then span one space, and its vectors are as good as any.
+const ROUNDS: usize = 12;
+
+/// The `count` largest eigenvalues of a positive semi-definite matrix, falling, and their eigenvectors, one a column.
+///
+/// Small matrices are decomposed whole; of large ones a block Krylov space is restarted from its own best vectors.
+pub fn leading(a: MatRef<'_, f64>, count: usize) -> Result<(Vec<f64>, Mat<f64>), Error> {
+    let n = a.nrows();
+    if n <= DENSE {
+        return Ok(largest(eigen(a)?, count.min(n)));
+    }
+    let width = count + EXTRA;
+    let mut best = start(n, width);
+    let mut found = (Vec::new(), Mat::new());
+    for _ in 0..ROUNDS {
+        let mut blocks = Mat::zeros(n, BLOCKS * width);
+        for i in 0..BLOCKS {
+            if i > 0 {
+                best = thin_svd(product(a, best.as_ref()).as_ref())?.u;
+            }
+            blocks.get_mut(.., i * width..(i + 1) * width).copy_from(&best);
+        }
+        let span = thin_svd(blocks.as_ref())?;
+        let span = span.u.get(.., ..span.conditioning(RESIDUAL * RESIDUAL).rank);
+        let image = product(a, span);
+        let within = product(span.transpose(), image.as_ref());
+        let (values, vectors) = largest(eigen(within.as_ref())?, width.min(span.ncols()));
+        best = product(span, vectors.as_ref());
+        let image = product(image.as_ref(), vectors.as_ref());
+        let residual = |j: usize| (image.col(j) - faer::Scale(values[j]) * best.col(j)).norm_l2();
+        let count = count.min(values.len());
+        let converged = (0..count).all(|j| residual(j) <= RESIDUAL * values[0]);
+        found = (values[..count].to_vec(), best.get(.., ..count).to_owned());
+        if converged {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// `scale A^T A`.
+pub fn gram(a: MatRef<'_, f64>, scale: f64) -> Mat<f64> {
+    let n = a.ncols();
+    let mut gram = Mat::<f64>::zeros(n, n);
+    triangular::matmul(
+        &mut gram,
+        BlockStructure::TriangularLower,
+        Accum::Replace,
+        a.transpose(),
+        BlockStructure::Rectangular,
+        a,
+        BlockStructure::Rectangular,
+        scale,
+        Par::Seq,
+    );
+    for j in 0..n {
+        for i in j + 1..n {
+            gram[(j, i)] = gram[(i, j)];
+        }
+    }
+    gram
+}
+
+/// n x `width` signs that are the same everywhere and favour no direction.
+fn start(n: usize, width: usize) -> Mat<f64> {
+    let mut bytes = vec![0u8; n * width];
+    blake3::Hasher::new().update(b"eigenvectors").finalize_xof().fill(&mut bytes);
+    Mat::from_fn(n, width, |i, j| if bytes[i * width + j] & 1 == 0 { 1.0 } else { -1.0 })
+}
+
+/// The last `count` of rising eigenvalues with their vectors, falling.
+fn largest((values, vectors): (Vec<f64>, Mat<f64>), count: usize) -> (Vec<f64>, Mat<f64>) {
+    let last = values.len().saturating_sub(1);
+    let vectors = Mat::from_fn(vectors.nrows(), count, |i, j| vectors[(i, last - j)]);
+    (values.into_iter().rev().take(count).collect(), vectors)
+}
+
+/// All eigenvalues, rising, and eigenvectors of a symmetric matrix.
+fn eigen(a: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>), Error> {
+    let n = a.nrows();
+    let mut values = faer::diag::Diag::<f64>::zeros(n);
+    let mut vectors = Mat::zeros(n, n);
+    let mut buffer =
+        MemBuffer::new(self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Default::default()));
+    self_adjoint_evd(
+        a,
+        values.as_mut(),
+        Some(vectors.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut buffer),
+        Default::default(),
+    )
+    .map_err(|_| Error::NoConvergence { rows: n, columns: n })?;
+    Ok((values.column_vector().iter().copied().collect(), vectors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::golden::{Random, assert_near, flat};
+
+    /// `A^T A` of 700 rows whose columns shrink by `decay`.
+    fn sample(n: usize, decay: f64) -> Mat<f64> {
+        let mut random = Random(1);
+        let rows = Mat::from_fn(700, n, |_, j| random.normal() * (-decay * j as f64).exp());
+        gram(rows.as_ref(), 1.0 / 700.0)
+    }
+
+    #[test]
+    fn leading_vectors_of_large_matrices_are_those_of_the_whole_decomposition() {
+        let a = sample(DENSE + 60, 0.02);
+        let (values, vectors) = leading(a.as_ref(), 32).unwrap();
+        let (want, whole) = largest(eigen(a.as_ref()).unwrap(), 32);
+        assert_near(&values, &want, 1e-10, "eigenvalues");
+        for j in 0..32 {
+            let along: f64 = vectors.col(j).transpose() * whole.col(j);
+            assert!((along.abs() - 1.0).abs() < 1e-8, "vector {j}: {along}");
+        }
+        let (_, again) = leading(a.as_ref(), 32).unwrap();
+        assert!(flat(vectors.as_ref()) == flat(again.as_ref()), "the same bits");
+    }
+
+    #[test]
+    fn flat_and_deficient_spectra_have_leading_vectors_too() {
+        for a in [sample(DENSE + 60, 0.0), Mat::identity(DENSE + 1, DENSE + 1), sample(DENSE + 60, 5.0)] {
+            let (values, vectors) = leading(a.as_ref(), 32).unwrap();
+            let (want, _) = largest(eigen(a.as_ref()).unwrap(), 32);
+            assert_near(&values, &want, 1e-6, "eigenvalues");
+            let products = product(vectors.transpose(), vectors.as_ref());
+            assert_near(&flat(products.as_ref()), &flat(Mat::identity(32, 32).as_ref()), 1e-9, "orthonormal");
+        }
+    }
+}
