@@ -11,19 +11,26 @@ use super::{Error, Rows};
 
 /// Orthogonal Procrustes: the T with orthonormal rows (columns, where d_x > d_y) that minimises `|U_x T - U_y|_F` where the
 /// widths agree: the polar factor of `U_x^T U_y` (Schönemann 1966). Other widths take the same factor of the thin SVD.
-pub fn procrustes(source: Rows<'_>, target: Rows<'_>, rcond: f64) -> Result<Fitted, Error> {
-    Spanned::of(widen(source).as_ref(), rcond)?.polar(|sigma| sigma, widen(target).as_ref())
+pub fn procrustes(source: &Spanned, target: Rows<'_>) -> Result<Fitted, Error> {
+    source.polar(|sigma| sigma, widen(target).as_ref())
 }
 
 /// Least squares with a ridge: `T = (U_x^T U_x + lambda sigma_1^2 I)^-1 U_x^T U_y`. With `lambda` = 0 the plain least squares
 /// solution, of least norm where there are many.
-pub fn linear(source: Rows<'_>, target: Rows<'_>, lambda: f64, rcond: f64) -> Result<Fitted, Error> {
-    Ok(Spanned::of(widen(source).as_ref(), rcond)?.solve(lambda, widen(target).as_ref()))
+pub fn linear(source: &Spanned, target: Rows<'_>, lambda: f64) -> Fitted {
+    source.solve(lambda, widen(target).as_ref())
 }
 
 /// The least squares map made orthogonal: the polar factor of [`linear`].
-pub fn l_ortho(source: Rows<'_>, target: Rows<'_>, rcond: f64) -> Result<Fitted, Error> {
-    Spanned::of(widen(source).as_ref(), rcond)?.polar(|sigma| 1.0 / sigma, widen(target).as_ref())
+pub fn l_ortho(source: &Spanned, target: Rows<'_>) -> Result<Fitted, Error> {
+    source.polar(|sigma| 1.0 / sigma, widen(target).as_ref())
+}
+
+/// Parseval frames: `T = F_x^T F_y` with `F = P V^T` of each space's unit anchors, each space alone. Nothing is pruned.
+pub fn parseval(source: &Spanned, target: &Spanned) -> Fitted {
+    let matrix = product(source.frame().transpose(), target.frame().as_ref());
+    let conditioning = vec![("source_frame", source.kept), ("target_frame", target.kept)];
+    Fitted { matrix, members: Vec::new(), conditioning }
 }
 
 /// The affine map of rows with their lengths, `y = x T + shift`, by least squares; `shift` has d_y numbers.
@@ -41,7 +48,7 @@ pub fn affine(source: MatRef<'_, f64>, target: MatRef<'_, f64>, rcond: f64) -> R
     Ok((fitted, shift))
 }
 
-/// A source's rows as their thin SVD, cut at rcond.
+/// Rows as their thin SVD, cut at rcond. Several maps may be fitted to one.
 #[derive(Debug)]
 pub struct Spanned {
     svd: ThinSvd,
@@ -50,10 +57,20 @@ pub struct Spanned {
 }
 
 impl Spanned {
+    /// Of unit anchors.
+    pub fn of_anchors(unit: Rows<'_>, rcond: f64) -> Result<Self, Error> {
+        Self::of(widen(unit).as_ref(), rcond)
+    }
+
     /// Of the rows of `a`.
     pub fn of(a: MatRef<'_, f64>, rcond: f64) -> Result<Self, Error> {
         let svd = thin_svd(a)?;
         Ok(Self { kept: svd.conditioning(rcond), svd, rcond })
+    }
+
+    /// Their Parseval frame `P V^T`: see [`polar_factor`].
+    fn frame(&self) -> Mat<f64> {
+        product(self.svd.u.get(.., ..self.kept.rank), self.svd.v.get(.., ..self.kept.rank).transpose())
     }
 
     /// `diag(weight(sigma)) P^T right`, rank x d_y.

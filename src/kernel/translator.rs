@@ -4,7 +4,7 @@ use faer::{Mat, MatRef};
 
 use super::alignment::Spanned;
 use super::decoder::Ensemble;
-use super::svd::{Conditioning, polar_factor, product, widen};
+use super::svd::{Conditioning, product, widen};
 use super::{Error, Rows, decoder};
 
 /// A fitted matrix and what its inverses were like.
@@ -36,15 +36,6 @@ pub fn irp_polar(
     let decoder = decoder::irp(target, pruned, ensemble)?;
     let fitted = Spanned::of(widen(source).as_ref(), ensemble.rcond)?.polar(|sigma| sigma, decoder.matrix.as_ref())?;
     Ok(Fitted { members: decoder.members, ..fitted })
-}
-
-/// Parseval frames: `T = F_x^T F_y` with `F = P V^T` of each space's unit anchors. Nothing is pruned.
-pub fn parseval(source: Rows<'_>, target: Rows<'_>, rcond: f64) -> Result<Fitted, Error> {
-    let (source, target) =
-        rayon::join(|| polar_factor(widen(source).as_ref(), rcond), || polar_factor(widen(target).as_ref(), rcond));
-    let ((source_frame, source), (target_frame, target)) = (source?, target?);
-    let matrix = product(source_frame.transpose(), target_frame.as_ref());
-    Ok(Fitted { matrix, members: Vec::new(), conditioning: vec![("source_frame", source), ("target_frame", target)] })
 }
 
 /// The scale at which the translated anchors have the energy of the target's: `sqrt(sum |C_y|^2 / sum |U_x T|^2)`; `norms` are
