@@ -36,8 +36,8 @@ pub struct Chosen {
     pub compared: Value,
 }
 
-/// What is compared, the simpler first: with few settings, then without an inverse, then with one.
-fn candidates(seed: u64) -> Vec<Method> {
+/// What is compared, the simpler first; irp starts its subspaces by `seed`.
+pub fn candidates(seed: u64) -> Vec<Method> {
     let irp = |omega, delta, lambda| Map::Irp(Irp { omega, delta, seed, prune_source: false, lambda, polar: false });
     let maps = [
         Map::Parseval,

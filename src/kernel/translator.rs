@@ -51,7 +51,7 @@ mod tests {
     use crate::kernel::golden::{self, Random, assert_golden, assert_near, ensemble, flat, similar, with_threads};
     use crate::kernel::quality::similarity;
     use crate::kernel::space::Anchors;
-    use crate::kernel::svd::{DEFAULT_RCOND, round};
+    use crate::kernel::svd::{DEFAULT_RCOND, polar_factor, round};
     use crate::kernel::translate::{Length, Translation};
     use proptest::prelude::*;
 
@@ -94,7 +94,7 @@ mod tests {
                 let (frame, _) = polar_factor(widen(rows).as_ref(), case.rcond).unwrap();
                 assert_golden(&flat(frame.as_ref()), &want.data, name);
             }
-            let fitted = parseval(source, target, case.rcond).unwrap();
+            let fitted = golden::parseval(source, target, case.rcond);
             assert_golden(&flat(fitted.matrix.as_ref()), &case.parseval.data, name);
         }
     }
@@ -124,7 +124,7 @@ mod tests {
             let starts = [random.below(k)];
             let everything = Ensemble { rcond: 1e-3, ..ensemble(&starts, 0.0) };
             let unpruned = irp(source.unit(), target.unit(), target.unit(), &everything).unwrap();
-            let framed = parseval(source.unit(), target.unit(), 1e-3).unwrap();
+            let framed = golden::parseval(source.unit(), target.unit(), 1e-3);
             for fitted in [unpruned, framed] {
                 let matrix = round(fitted.matrix.as_ref());
                 assert_near(&flat(fitted.matrix.as_ref()), &flat(q.as_ref()), 1e-4, "the rotation");
@@ -170,7 +170,7 @@ mod tests {
                 let target = Anchors::new(Rows::new(&y, 33)).unwrap();
                 let starts = [3, 9, 27, 50, 66];
                 let pruned = irp(source.unit(), target.unit(), target.unit(), &ensemble(&starts, delta)).unwrap();
-                let framed = parseval(source.unit(), target.unit(), DEFAULT_RCOND).unwrap();
+                let framed = golden::parseval(source.unit(), target.unit(), DEFAULT_RCOND);
                 let bits = |a: &Mat<f64>| flat(a.as_ref()).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 (bits(&pruned.matrix), pruned.members, bits(&framed.matrix))
             };
