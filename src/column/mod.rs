@@ -14,7 +14,6 @@ pub mod space;
 pub(crate) mod stored;
 pub mod translator;
 
-pub use best::Chosen;
 pub use decoder::Decoder;
 pub use describe::describe;
 pub use embedding::{Embeddings, Flaw, Width};
