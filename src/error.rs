@@ -97,6 +97,10 @@ pub enum Error {
     #[error("{0}")]
     Guard(String),
 
+    /// A translation is not as good as the gate asks for; the message says by how much and what to do.
+    #[error("{0}")]
+    Gate(String),
+
     /// An object store failed.
     #[error("{}", in_words(.0))]
     Store(#[from] object_store::Error),
