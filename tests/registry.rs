@@ -24,6 +24,7 @@ fn every_function_has_its_places() {
         let kernel = match stem {
             // One step of two that have a file each.
             "fit" => "translator",
+            "similarity" => "quality",
             // Text for people, no mathematics.
             "describe" => "mod",
             stem => stem,

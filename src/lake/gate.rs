@@ -48,6 +48,8 @@ pub enum Outcome {
 pub struct Judgement {
     /// The outcome.
     pub outcome: Outcome,
+    /// How far the deciding end of the interval is on the right side of the bound.
+    margin: f64,
     sentence: String,
 }
 
@@ -137,7 +139,11 @@ impl Gate {
             "the gate {self} {word}: {} is {mean:.4}, 95 % interval {low:.4} to {high:.4}, and {bound:.4}{share} is asked for",
             self.measure
         );
-        Ok(Judgement { outcome, sentence })
+        let margin = match self.op {
+            Op::AtLeast | Op::Above => worse - bound,
+            Op::AtMost | Op::Below => bound - worse,
+        };
+        Ok(Judgement { outcome, margin, sentence })
     }
 }
 
@@ -158,6 +164,16 @@ impl fmt::Display for Gate {
 }
 
 impl Judgement {
+    /// The same, said of a part of the rows.
+    pub fn of(self, part: &str) -> Self {
+        Self { sentence: format!("{} ({part})", self.sentence), ..self }
+    }
+
+    /// Whether this one is further on the wrong side.
+    pub fn is_worse_than(&self, other: &Self) -> bool {
+        self.margin < other.margin
+    }
+
     /// Nothing where the gate is met, an [`Error::Gate`] with the `advice` otherwise.
     pub fn require(&self, advice: &str) -> Result<()> {
         match self.outcome {

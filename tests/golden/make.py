@@ -355,7 +355,7 @@ def ranking_cases():
                "measures": [[float(x) for x in row] for row in oracle.ranking(queries, documents, relevant)]}
 
 
-def alignment_cases():
+def cka_cases():
     rng = np.random.default_rng(9)
     x, y = pair(9, 40, 6, 5)
     # The fixture of latentis (github.com/Flegyas/latentis): linear CKA 0.2815, SVCCA 0.8125.
@@ -399,7 +399,7 @@ def main():
     dump("knn_overlap.json", knn_overlap_cases())
     dump("mixed.json", mixed_cases())
     dump("ranking.json", ranking_cases())
-    dump("alignment.json", alignment_cases())
+    dump("cka.json", cka_cases())
     dump("bootstrap.json", bootstrap_cases())
 
 

@@ -2,7 +2,8 @@
 
 use super::Request;
 use super::trial::{Matched, Trial};
-use crate::column::{Keys, Method, MethodOptions, Side, Translator};
+
+use crate::column::{BEST, Choice, Keys, Method, MethodOptions, Side, Translator};
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
 use crate::kernel::keyed::draw;
@@ -13,8 +14,6 @@ use crate::{Error, Result};
 const FEWEST_ANCHORS: usize = 200;
 /// Parts of the documents; queries of a part are translated by an adapter that is fitted on the others.
 const FOLDS: u64 = 5;
-/// The method of a fitted adapter.
-const METHOD: &str = "parseval";
 
 /// The queries in the old space, and how that came about.
 ///
@@ -51,25 +50,28 @@ pub fn adapt(
     let pairs = outside.first(outside.keys.drawn("anchors", request.seed), request.anchors)?;
     if pairs.rows.len() >= FEWEST_ANCHORS.min(request.anchors) {
         let (new, old) = (Rows::new(&pairs.vectors[0], widths.0), Rows::new(&pairs.vectors[1], widths.1));
-        let adapter = fit(&outside.keys.select(&pairs.rows), new, old)?;
-        let count = pairs.rows.len();
-        let said = format!("{METHOD}, fitted on {count} pairs of native and old documents that are not searched");
+        let (keys, count) = (outside.keys.select(&pairs.rows), pairs.rows.len());
+        let method = best(&keys, new, old)?;
+        let adapter = fit(&keys, new, old, method)?;
+        let name = method.name();
+        let said = format!("{name}, fitted on {count} pairs of native and old documents that are not searched");
         return Ok((apply(&adapter, queries)?, said));
     }
 
     let keys = documents.keys.select(&trial.documents);
     let (new, old) = (Rows::new(&trial.native, widths.0), Rows::new(&trial.old_documents, widths.1));
+    let all: Vec<usize> = (0..keys.len().min(request.anchors)).collect();
+    let method =
+        best(&keys.select(&all), Rows::new(&new.select(&all), widths.0), Rows::new(&old.select(&all), widths.1))?;
+    let name = method.name();
     let fit_on = |chosen: &mut dyn Iterator<Item = usize>| {
         let chosen: Vec<usize> = chosen.take(request.anchors).collect();
         let (new, old) = (new.select(&chosen), old.select(&chosen));
-        fit(&keys.select(&chosen), Rows::new(&new, widths.0), Rows::new(&old, widths.1))
+        fit(&keys.select(&chosen), Rows::new(&new, widths.0), Rows::new(&old, widths.1), method)
     };
     let Some(own) = &trial.own else {
         let adapter = fit_on(&mut (0..keys.len()))?;
-        let said = format!(
-            "{METHOD}, fitted on {} of the documents searched, which flatters it",
-            keys.len().min(request.anchors)
-        );
+        let said = format!("{name}, fitted on {} of the documents searched, which flatters it", all.len());
         return Ok((apply(&adapter, queries)?, said));
     };
     let part = |document: usize| {
@@ -90,13 +92,24 @@ pub fn adapt(
         }
     }
     let said =
-        format!("{METHOD}, fitted {FOLDS} times on the documents searched; none adapts a query that it was fitted on");
+        format!("{name}, fitted {FOLDS} times on the documents searched; none adapts a query that it was fitted on");
     Ok((adapted, said))
 }
 
-fn fit(keys: &Keys, new: Rows<'_>, old: Rows<'_>) -> Result<Translator> {
-    let side = |rows| Side { rows, encoder: "", mean: None };
-    Translator::fit_rows(keys, &side(new), &side(old), &Method::new(&MethodOptions::default(), METHOD)?)
+/// The method that `babelake fit` takes where none is named.
+fn best(keys: &Keys, new: Rows<'_>, old: Rows<'_>) -> Result<Method> {
+    match Choice::new(&MethodOptions::default(), BEST)? {
+        Choice::Method(method) => Ok(method),
+        Choice::Best(best) => Ok(Translator::choose(keys, &side(new), &side(old), &best)?.method),
+    }
+}
+
+fn fit(keys: &Keys, new: Rows<'_>, old: Rows<'_>, method: Method) -> Result<Translator> {
+    Translator::fit_rows(keys, &side(new), &side(old), &Choice::Method(method))
+}
+
+fn side(rows: Rows<'_>) -> Side<'_> {
+    Side { rows, encoder: "", mean: None }
 }
 
 fn apply(adapter: &Translator, queries: Rows<'_>) -> Result<Vec<f32>> {
