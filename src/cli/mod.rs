@@ -17,6 +17,7 @@ mod run;
 mod signals;
 mod sql;
 mod stores;
+mod sweep;
 mod translate;
 
 /// Translates lakes of embeddings: turns one encoder's vectors into another's, and says how good that is.
@@ -32,6 +33,7 @@ enum Command {
     Fit(Box<fit::Args>),
     Translate(translate::Args),
     Describe(describe::Args),
+    Sweep(sweep::Args),
     Sql(sql::Args),
     Run(run::Args),
 }
@@ -41,6 +43,7 @@ Examples:
   babelake fit --source fr.parquet --target en.parquet --key id -o fr_en.parquet
   babelake translate fr/ --to fr_as_en/ --translator fr_en.parquet
   babelake describe fr_en.parquet                       what it is, and how good
+  babelake sweep fr.parquet en.parquet --key id         every method and setting compared on held-out rows
   babelake sql -c \"SELECT count(*) FROM 'fr_as_en/'\"   files and folders are tables; without -c type SQL
   babelake run pipelines/translate.sql                  a pipeline with its own defaults
 
@@ -59,6 +62,7 @@ pub fn run() -> ExitCode {
         Command::Fit(args) => fit::run(&args),
         Command::Translate(args) => return translate::run(&args),
         Command::Describe(args) => describe::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
         Command::Sql(args) => sql::run(args),
         Command::Run(args) => return run::run(&args),
     };

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod settings;
 pub mod space;
 pub(crate) mod stored;
+pub mod sweep;
 pub mod translator;
 
 pub use decoder::Decoder;
