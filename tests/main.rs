@@ -21,5 +21,6 @@ mod sink;
 mod slt;
 mod sql;
 mod stored;
+mod sweep;
 mod tester;
 mod translate;

@@ -257,6 +257,7 @@ fn table(sweep: &Sweep) -> Result<String, std::fmt::Error> {
         range(sweep.pool)
     )?;
     let spread = sweep.rows.iter().any(|row| row.runs > 1);
+    let mixed = sweep.rows.iter().any(|row| row.spaces != sweep.rows[0].spaces);
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN);
     let names = MEASURES.map(|name| match name {
@@ -264,14 +265,15 @@ fn table(sweep: &Sweep) -> Result<String, std::fmt::Error> {
         "mrr" => "MRR".to_owned(),
         name => name.replace('_', " "),
     });
-    table.set_header(["spaces", "method", "omega", "delta"].into_iter().map(str::to_owned).chain(names));
+    let first = ["spaces", "method", "omega", "delta"].into_iter().skip(usize::from(!mixed));
+    table.set_header(first.map(str::to_owned).chain(names));
     for row in &sweep.rows {
         let setting = [row.omega.map(|omega| omega.to_string()), row.delta.map(|delta| delta.to_string())];
-        let first = [row.spaces.name().to_owned(), row.method.to_owned()].into_iter();
+        let first = [row.spaces.name().to_owned(), row.method.to_owned()].into_iter().skip(usize::from(!mixed));
         let measures = (0..MEASURES.len()).map(|measure| cell(row, measure, spread));
         table.add_row(first.chain(setting.map(Option::unwrap_or_default)).chain(measures));
     }
-    for column in table.column_iter_mut().skip(2) {
+    for column in table.column_iter_mut().skip(1 + usize::from(mixed)) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     writeln!(text, "{table}")?;

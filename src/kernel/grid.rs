@@ -105,14 +105,15 @@ fn ensembles<R, E: From<Error>>(
         let new: Vec<usize> = some.iter().copied().filter(|&i| first[i] == i).collect();
         let computed = new.par_iter().map(|&i| member(source, target, &sets[i], grid.rcond));
         for (&i, member) in new.iter().zip(computed.collect::<Result<Vec<_>, Error>>()?) {
-            seconds += member.seconds;
             members[i] = Some(member);
         }
         for &i in some {
-            let Some(member) = &members[first[i]] else { continue };
+            let Some(member) = &mut members[first[i]] else { continue };
             sum += &member.matrix;
             kept += sets[i].len() as f64;
             condition_number += member.conditioning.condition_number();
+            // Once, however many members share it.
+            seconds += std::mem::take(&mut member.seconds);
             if !first[i + 1..].contains(&first[i]) {
                 members[first[i]] = None;
             }

@@ -28,7 +28,7 @@ pub struct Panel {
 pub enum Scale {
     /// Even steps.
     Linear,
-    /// Even factors; for numbers above 0.
+    /// Even factors, from 1 on.
     Logarithmic,
 }
 
@@ -43,23 +43,26 @@ pub struct Line {
     pub dashed: bool,
     /// x and y.
     pub points: Vec<(f64, f64)>,
-    /// What y varies by to both sides, of each point; empty where it is not known.
+    /// What y varies by to both sides, of each point; empty where nothing is to be drawn.
     pub deviations: Vec<f64>,
 }
 
 const PANEL: (f64, f64) = (430.0, 300.0);
+/// Of bands: those of several lines lie over each other.
+const OPACITY: f64 = 0.15;
 
 /// The figure as SVG: panels row by row, with one legend on the right.
 pub fn svg(title: &str, columns: usize, panels: Vec<Panel>) -> String {
     let rows = panels.len().div_ceil(columns.max(1));
     let (layouts, plots) = panels.into_iter().map(draw).unzip();
     let figure = Figure::new(rows, columns)
-        .with_title(title)
+        // Between dollars stand formulas.
+        .with_title(title.replace('$', r"\$"))
         .with_title_size(16)
         .with_cell_size(PANEL.0, PANEL.1)
         .with_plots(plots)
         .with_layouts(layouts)
-        .with_shared_legend();
+        .with_shared_legend_right_top();
     SvgBackend::new().render_scene(&figure.render())
 }
 
@@ -69,8 +72,12 @@ fn draw(panel: Panel) -> (Layout, Vec<Plot>) {
             line.points.iter().zip(&line.deviations).map(|((_, y), by)| (y - by, y + by)).unzip();
         let style = if line.dashed { LineStyle::Dashed } else { LineStyle::Solid };
         let plot = LinePlot::new().with_data(line.points).with_color(line.color).with_line_style(style);
-        let plot = plot.with_legend(line.name);
-        Plot::Line(if below.is_empty() { plot } else { plot.with_band(below, above) })
+        let mut plot = plot.with_legend(line.name);
+        if !below.is_empty() {
+            plot = plot.with_band(below, above);
+            plot.band = plot.band.map(|band| band.with_opacity(OPACITY));
+        }
+        Plot::Line(plot)
     };
     let plots: Vec<Plot> = panel.lines.into_iter().map(line).collect();
     let layout = Layout::auto_from_plots(&plots)
@@ -80,6 +87,6 @@ fn draw(panel: Panel) -> (Layout, Vec<Plot>) {
         .with_y_label(panel.y_label)
         .with_x_tick_format(TickFormat::Auto)
         .with_legend_position(LegendPosition::OutsideRightTop);
-    let layout = if panel.scale == Scale::Logarithmic { layout.with_log_y() } else { layout };
+    let layout = if panel.scale == Scale::Logarithmic { layout.with_log_y().with_y_axis_min(1.0) } else { layout };
     (layout, plots)
 }

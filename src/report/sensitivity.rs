@@ -8,7 +8,7 @@ const PANELS: [(&str, &str, Scale); 4] = [
     ("cosine", "similarity (cosine)", Scale::Linear),
     ("centred_cosine", "centred cosine", Scale::Linear),
     ("condition_number", "condition number", Scale::Logarithmic),
-    ("kept_anchors", "kept anchors", Scale::Linear),
+    ("kept_anchors", "kept anchors", Scale::Logarithmic),
 ];
 
 /// Told apart by people who see colours in other ways, too (Okabe and Ito 2008).
@@ -18,8 +18,8 @@ const COLORS: [&str; 6] = ["#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
 const REFERENCES: [(&str, &str); 2] = [("parseval", "#000000"), ("mean-only", "#999999")];
 
 /// Similarity, centred cosine, condition number and kept anchors over delta, a line for each omega; bands are a standard
-/// deviation over pairs and seeds to both sides. Spaces into themselves on the left, between spaces on the right, where both
-/// were measured.
+/// deviation of the cosines over pairs and seeds to both sides. Spaces into themselves are on the left, between spaces on the
+/// right, where both were measured.
 pub fn figure(sweep: &Sweep) -> String {
     let columns: Vec<Spaces> = [Spaces::Intra, Spaces::Inter]
         .into_iter()
@@ -31,7 +31,13 @@ pub fn figure(sweep: &Sweep) -> String {
             Spaces::Inter => "between spaces",
         };
         let title = if columns.len() > 1 { title.to_owned() } else { String::new() };
-        Panel { title, x_label: "pruning threshold δ", y_label: label, scale, lines: lines(sweep, spaces, measure) }
+        Panel {
+            title,
+            x_label: "pruning threshold δ",
+            y_label: label,
+            scale,
+            lines: lines(sweep, spaces, measure, scale),
+        }
     };
     let panels = PANELS.into_iter().flat_map(|of| columns.iter().map(move |&spaces| (of, spaces)));
     let panels = panels.map(|(of, spaces)| panel(of, spaces)).collect();
@@ -47,7 +53,7 @@ fn title(sweep: &Sweep) -> String {
     }
 }
 
-fn lines(sweep: &Sweep, spaces: Spaces, measure: &str) -> Vec<Line> {
+fn lines(sweep: &Sweep, spaces: Spaces, measure: &str, scale: Scale) -> Vec<Line> {
     let place = MEASURES.iter().position(|name| *name == measure).unwrap_or_default();
     let rows = || sweep.rows.iter().filter(|row| row.spaces == spaces);
     let mut lines = Vec::new();
@@ -71,7 +77,11 @@ fn lines(sweep: &Sweep, spaces: Spaces, measure: &str) -> Vec<Line> {
             color,
             dashed: false,
             points: found.iter().map(|(delta, spread)| (*delta, spread.mean)).collect(),
-            deviations: found.iter().filter_map(|(_, spread)| spread.deviation).collect(),
+            // That of condition numbers is often larger than their mean.
+            deviations: match scale {
+                Scale::Linear => found.iter().filter_map(|(_, spread)| spread.deviation).collect(),
+                Scale::Logarithmic => Vec::new(),
+            },
         });
     }
     lines
