@@ -80,22 +80,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("sweep {ours:.1} s");
 
     let starts = target.starts(OMEGAS[OMEGAS.len() - 1], 0);
-    let begin = Instant::now();
-    let mut alone = 0.0;
-    for (omega, delta) in grid.settings() {
-        let ensemble = Ensemble { starts: &starts[..omega], delta, lambda: 0.0, rcond: DEFAULT_RCOND };
-        let fitted = translator::irp(source.unit(), target.unit(), target.unit(), &ensemble)?;
-        alone += measure(&Translation {
-            source_mean: &source.mean,
-            matrix: &round(fitted.matrix.as_ref()),
-            target_mean: &target.mean,
-            scale: target.scale,
-            length: Default::default(),
-            unit_output: false,
-        })?;
-    }
-    report("one fit after the other", begin.elapsed().as_secs_f64(), alone, ours, total);
-
     let folder = tempfile::tempdir()?;
     for (name, rows) in [("source", x), ("target", y), ("queries", queries), ("natives", natives)] {
         std::fs::write(folder.path().join(name), rows.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())?;
@@ -117,6 +101,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let [seconds, sum] = numbers[..] {
         report("numpy", seconds, sum, ours, total);
     }
+
+    let begin = Instant::now();
+    let mut alone = 0.0;
+    for (omega, delta) in grid.settings() {
+        let ensemble = Ensemble { starts: &starts[..omega], delta, lambda: 0.0, rcond: DEFAULT_RCOND };
+        let fitted = translator::irp(source.unit(), target.unit(), target.unit(), &ensemble)?;
+        alone += measure(&Translation {
+            source_mean: &source.mean,
+            matrix: &round(fitted.matrix.as_ref()),
+            target_mean: &target.mean,
+            scale: target.scale,
+            length: Default::default(),
+            unit_output: false,
+        })?;
+    }
+    report("one fit after the other", begin.elapsed().as_secs_f64(), alone, ours, total);
     Ok(())
 }
 

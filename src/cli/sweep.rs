@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -104,7 +105,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let signals = Signals::listen(Unwritten)?;
+    let measured = Arc::new(AtomicBool::new(false));
+    let signals = Signals::listen(Unwritten(Arc::clone(&measured)))?;
     let runtime = super::runtime()?;
     let stores = args.stores.stores()?;
     let inputs = args.tables.iter().map(|text| Inputs::new(text, &stores, runtime.handle()));
@@ -148,6 +150,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         watcher.thread().unpark();
         swept
     })?;
+    measured.store(true, Ordering::Relaxed);
     // What a signal interrupts here would stay staged beside the outputs.
     let stoppable = signals.stoppable(|_| eprintln!("storing the outputs; once more to stop at once"));
     if let Some(output) = &output {
@@ -174,12 +177,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Nothing is written before all is measured, so a signal may end the process at once.
-struct Unwritten;
+/// Nothing is written before all is measured, so a signal may end the process at once. Knows whether all is.
+struct Unwritten(Arc<AtomicBool>);
 
 impl Heed for Unwritten {
     fn forced(&self, _code: u8) {
-        eprintln!("\nstopped by a signal; nothing was written");
+        if !self.0.load(Ordering::Relaxed) {
+            let after_bar = if std::io::stderr().is_terminal() { "\n" } else { "" };
+            eprintln!("{after_bar}stopped by a signal; nothing was written");
+        }
     }
 }
 
