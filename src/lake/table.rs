@@ -520,6 +520,9 @@ fn text(column: &ArrayRef, row: usize) -> Arc<str> {
     Arc::from(column.as_string::<i32>().value(row))
 }
 
+/// A row's vector; `None` where it is NULL.
+type Seen = Option<Box<[f32]>>;
+
 /// The embedding columns of a table's files.
 #[derive(Debug)]
 pub struct Vectors<'a> {
@@ -527,7 +530,7 @@ pub struct Vectors<'a> {
     columns: Vec<VectorColumn>,
     width: usize,
     /// What was read already, where it is kept.
-    seen: Option<RefCell<HashMap<At, Option<Box<[f32]>>>>>,
+    seen: Option<RefCell<HashMap<At, Seen>>>,
 }
 
 impl Vectors<'_> {
