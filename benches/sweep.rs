@@ -7,7 +7,7 @@ use std::error::Error;
 use std::process::Command;
 use std::time::Instant;
 
-use babelake::column::sweep::{Fitted, Grid};
+use babelake::column::sweep::{Fitted, Grid, Matched};
 use babelake::column::{KeyedAnchors, Keys};
 use babelake::kernel::block::Scratch;
 use babelake::kernel::decoder::Ensemble;
@@ -72,8 +72,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let begin = Instant::now();
     let (source, target) = (anchors(x)?, anchors(y)?);
     let grid = Grid::new(&OMEGAS.map(|omega| omega as i64), &DELTAS)?;
-    let found =
-        grid.each(&source, &target, 0, |fitted: &Fitted<'_>| Ok((fitted.kept_anchors, measure(&fitted.translation)?)))?;
+    let taken = |fitted: &Fitted<'_>| Ok((fitted.kept_anchors, measure(&fitted.translation)?));
+    let found = Matched::new(&source, &target)?.irp(&grid, 0, taken)?;
     let (ours, total) = (begin.elapsed().as_secs_f64(), found.iter().map(|found| found.1).sum::<f64>());
     let kept: Vec<String> = found[found.len() - DELTAS.len()..].iter().map(|found| format!("{:.0}", found.0)).collect();
     println!("anchors kept at delta 0, 0.1, ...: {}", kept.join(", "));

@@ -47,8 +47,8 @@ Examples:
   babelake sql -c \"SELECT count(*) FROM 'fr_as_en/'\"   files and folders are tables; without -c type SQL
   babelake run pipelines/translate.sql                  a pipeline with its own defaults
 
-Exit codes: 0 done, 1 failed and will fail again, 2 wrong usage, 4 the data is not what it should be, 75 a store failed
-within its retries: try again later, 130 and 143 stopped by a signal (a second one ends at once).";
+Exit codes: 0 done, 1 failed and will fail again, 2 wrong usage, 3 the quality gate said no, 4 the data is not what it
+should be, 75 a store failed within its retries: try again later, 130 and 143 stopped by a signal (a second one ends at once).";
 
 /// Reads the arguments, runs the command, says what went wrong on stderr.
 pub fn run() -> ExitCode {
@@ -75,6 +75,7 @@ pub fn run() -> ExitCode {
 /// The exit code of an error of whatever origin.
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
+        Some(error) if error.is_gate() => GATE,
         Some(Error::Guard(_)) => GUARD,
         Some(error) if error.is_passing() => RETRY,
         _ => FAILED,
@@ -85,6 +86,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 const DONE: u8 = 0;
 /// It failed, and will fail again.
 const FAILED: u8 = 1;
+/// The quality gate said no.
+const GATE: u8 = 3;
 /// The data guard said no.
 const GUARD: u8 = 4;
 /// The store failed within its retries. The number is `EX_TEMPFAIL` of sysexits.h.

@@ -1,9 +1,14 @@
 //! Many translators of the same pairs, to be measured and forgotten.
 
-use super::keys::matches;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::pair::{Numbers, Pair};
 use super::settings::{Map, Method, MethodOptions};
 use super::space::KeyedAnchors;
-use super::translator::Translator;
+use super::translator::matched;
+use crate::kernel::space::median;
 use crate::kernel::svd::{DEFAULT_RCOND, round};
 use crate::kernel::translate::{Length, Translation};
 use crate::kernel::{self, grid};
@@ -25,7 +30,7 @@ pub struct Fitted<'a> {
     pub kept_anchors: f64,
     /// Of irp the mean condition number of the kept target anchors; of the methods that invert all source anchors, theirs.
     pub condition_number: Option<f64>,
-    /// How long the fit took; of irp its inverses and products, whether or not other settings share them.
+    /// How long its inverses or decompositions and its products took, whether or not others share them.
     pub seconds: f64,
 }
 
@@ -63,24 +68,35 @@ impl Grid {
     pub fn settings(&self) -> impl Iterator<Item = (usize, f64)> {
         self.omegas.iter().flat_map(|&omega| self.deltas.iter().map(move |&delta| (omega, delta)))
     }
+}
+
+/// Two spaces' common anchors.
+#[derive(Debug)]
+pub struct Matched {
+    source: KeyedAnchors,
+    target: KeyedAnchors,
+    median_norm: f64,
+}
+
+impl Matched {
+    /// Brings anchors together by key. Each space keeps its own mean and scale, as in [`super::Translator::fit`].
+    pub fn new(source: &KeyedAnchors, target: &KeyedAnchors) -> Result<Self> {
+        let median_norm = median(&target.norms);
+        let ((source, target), _) = matched(source, target)?;
+        Ok(Self { source, target, median_norm })
+    }
 
     /// What `measure` makes of the translator of every setting, in the order of [`Grid::settings`]. Each is that of
-    /// [`Translator::fit`] to `f32` rounding; settings that keep the same anchors are measured once.
-    pub fn each<R: Clone + Send>(
+    /// [`super::Translator::fit`] to `f32` rounding; settings that keep the same anchors are measured once.
+    pub fn irp<R: Clone + Send>(
         &self,
-        source: &KeyedAnchors,
-        target: &KeyedAnchors,
+        grid: &Grid,
         seed: u64,
         measure: impl Fn(&Fitted<'_>) -> Result<R> + Sync,
     ) -> Result<Vec<R>> {
-        let (from, to): (Vec<usize>, Vec<usize>) = matches(&source.keys, &target.keys).into_iter().unzip();
-        let (given, usable) = (source.keys.len(), from.len());
-        if usable < 2 {
-            return Err(kernel::Error::TooFewAnchors { given, usable }.into());
-        }
-        let (source, target) = (source.select(&from), target.select(&to));
-        let starts = target.starts(self.omegas.last().copied().unwrap_or(0), seed);
-        let grid = grid::Grid { starts: &starts, omegas: &self.omegas, deltas: &self.deltas, rcond: DEFAULT_RCOND };
+        let Self { source, target, .. } = self;
+        let starts = target.starts(grid.omegas.last().copied().unwrap_or(0), seed);
+        let grid = grid::Grid { starts: &starts, omegas: &grid.omegas, deltas: &grid.deltas, rcond: DEFAULT_RCOND };
         grid::irp(source.unit(), target.unit(), &grid, |setting| {
             measure(&Fitted {
                 translation: Translation {
@@ -97,30 +113,57 @@ impl Grid {
             })
         })
     }
-}
 
-/// What `measure` makes of the translator of any method.
-pub fn one<R>(
-    source: &KeyedAnchors,
-    target: &KeyedAnchors,
-    method: &Method,
-    measure: impl Fn(&Fitted<'_>) -> Result<R>,
-) -> Result<R> {
-    let begin = std::time::Instant::now();
-    let translator = Translator::fit(source, target, method)?;
-    let seconds = begin.elapsed().as_secs_f64();
-    let diagnostics: serde_json::Value = serde_json::from_str(&translator.diagnostics).unwrap_or_default();
-    // Procrustes finds the nearest rotation, parseval two frames: neither divides by a singular value.
-    let inverts = !matches!(method.map, Map::Procrustes | Map::Parseval);
-    let condition_number = diagnostics["source_anchors"]["condition_number"].as_f64().filter(|_| inverts);
-    let kept_anchors = diagnostics["anchors"].as_f64().unwrap_or_default();
-    measure(&Fitted { translation: translator.translation(), kept_anchors, condition_number, seconds })
+    /// What `measure` makes of the translators of other methods, in their order; each space is decomposed once for all.
+    pub fn methods<R: Send>(
+        &self,
+        methods: &[Method],
+        measure: impl Fn(&Fitted<'_>) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
+        let Self { source, target, median_norm } = self;
+        let pair = Pair::new(source, target, *median_norm, DEFAULT_RCOND);
+        let timed = |decompose: &dyn Fn() -> Result<(), kernel::Error>| {
+            let begin = Instant::now();
+            decompose().map(|()| begin.elapsed().as_secs_f64())
+        };
+        let has = |wanted: fn(Map) -> bool| methods.iter().any(|method| wanted(method.map));
+        let by_source = if has(|map| map != Map::Affine) { timed(&|| pair.source().map(drop))? } else { 0.0 };
+        let by_target = if has(|map| map == Map::Parseval) { timed(&|| pair.target().map(drop))? } else { 0.0 };
+        let one = |method: &Method| {
+            let begin = Instant::now();
+            let Numbers { fitted, target_mean, scale, length } = pair.fit(method)?;
+            let shared = match method.map {
+                Map::Affine => 0.0,
+                Map::Parseval => by_source + by_target,
+                _ => by_source,
+            };
+            let seconds = begin.elapsed().as_secs_f64() + shared;
+            // Procrustes finds the nearest rotation, parseval two frames: neither divides by a singular value.
+            let inverts = !matches!(method.map, Map::Procrustes | Map::Parseval);
+            let mut of_source = fitted.conditioning.iter().filter(|(name, _)| inverts && *name == "source_anchors");
+            measure(&Fitted {
+                translation: Translation {
+                    source_mean: &source.mean,
+                    matrix: &round(fitted.matrix.as_ref()),
+                    target_mean: &target_mean,
+                    scale,
+                    length,
+                    unit_output: target.unit_vectors,
+                },
+                kept_anchors: source.keys.len() as f64,
+                condition_number: of_source.next().map(|(_, conditioning)| conditioning.condition_number()),
+                seconds,
+            })
+        };
+        methods.par_iter().map(one).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::column::Keys;
+    use crate::column::settings::Choice;
+    use crate::column::{Keys, Translator};
     use crate::kernel::Rows;
 
     /// Rows of a common offset and directions that fade.
@@ -146,7 +189,7 @@ mod tests {
             let numbers = fitted.translation.matrix.to_vec();
             Ok((numbers, fitted.translation.scale, fitted.kept_anchors, fitted.condition_number))
         };
-        let found = grid.each(&source, &target, 3, taken).unwrap();
+        let found = Matched::new(&source, &target).unwrap().irp(&grid, 3, taken).unwrap();
         for ((omega, delta), (matrix, scale, kept, condition_number)) in settings.into_iter().zip(found) {
             let options = MethodOptions {
                 method: Some("irp".into()),
@@ -155,7 +198,8 @@ mod tests {
                 seed: Some(3),
                 ..MethodOptions::default()
             };
-            let fitted = Translator::fit(&source, &target, &Method::new(&options, "irp").unwrap()).unwrap();
+            let method = Choice::new(&options, "irp").unwrap();
+            let fitted = Translator::fit(&source, &target, &method).unwrap();
             let largest = fitted.matrix.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
             for (got, want) in matrix.iter().zip(fitted.matrix.iter()) {
                 assert!((got - want).abs() <= f32::EPSILON * largest, "omega {omega}, delta {delta}: {got}, {want}");

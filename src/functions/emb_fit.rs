@@ -13,14 +13,15 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use super::aggregate::{Aggregate, literal_options};
 use super::arguments::Call;
 use super::collect::{Collected, FromAll};
-use super::options::{Kind, METHOD, Spec, spec};
+use super::options::{BY, Kind, METHOD, Spec, spec};
 use crate::column::{Side, Translator};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct EmbFit;
 
-const SIDES: [Spec; 4] = [
+const SIDES: [Spec; 5] = [
+    BY,
     spec("source_encoder", Kind::Text),
     spec("target_encoder", Kind::Text),
     spec("source_mean", Kind::Vector),
@@ -51,7 +52,7 @@ impl Aggregate for EmbFit {
 
     fn accumulator(&self, call: &Call<'_>, args: &AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let options = literal_options(Self::NAME, args, 3)?;
-        let method = options.method(0, "parseval")?;
+        let choice = options.choice(0, "parseval")?;
         let source = options.text("source_encoder", 0)?.unwrap_or_default();
         let target = options.text("target_encoder", 0)?.unwrap_or_default();
         let widths = widths(call)?;
@@ -61,7 +62,7 @@ impl Aggregate for EmbFit {
         Ok(Box::new(FromAll::new(rows, move |rows: &Collected| {
             let source = Side { rows: rows.rows(0), encoder: &source, mean: source_mean.as_deref() };
             let target = Side { rows: rows.rows(1), encoder: &target, mean: target_mean.as_deref() };
-            let fitted = Translator::fit_rows(rows.keys(), &source, &target, &method)?;
+            let fitted = Translator::fit_rows(rows.keys(), &source, &target, &choice)?;
             Ok(ScalarValue::Struct(fitted.to_array()?.into()))
         })))
     }

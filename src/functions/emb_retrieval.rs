@@ -4,7 +4,8 @@
 //!
 //! Exact, in single precision. Rows with a NULL side are left out; of the others the `pool` rows (10,000) whose keys are
 //! drawn first ask and are searched. A rank counts all documents that score at least as high as the own one: ties count
-//! against. NULL where there are no rows. Duplicate keys, a NULL key beside vectors, a NULL or non-finite item are errors.
+//! against. NULL where there are no rows. Duplicate keys in the pool, a NULL key beside vectors, a NULL or non-finite item are
+//! errors.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};

@@ -11,7 +11,7 @@ use datafusion::logical_expr::ColumnarValue;
 
 use super::arguments::{Batch, Call, StoredColumn, failed};
 use super::memo::Memo;
-use super::options::METHOD;
+use super::options::{BY, METHOD};
 use super::scalar::Scalar;
 use crate::column::{Space, Translator};
 
@@ -37,7 +37,7 @@ impl Scalar for EmbTranslator {
 
     fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
         call.count(2, 3)?;
-        call.options(2, &METHOD)?;
+        call.options(2, &[&METHOD[..], &[BY]].concat())?;
         let ((source_keys, source), (target_keys, target)) =
             (call.space(0, "source_space")?, call.space(1, "target_space")?);
         if source_keys != target_keys {
@@ -55,7 +55,7 @@ impl Scalar for EmbTranslator {
         let key = |row| {
             let source = sources.digest(row).ok_or_else(|| null(0, "source_space"))?;
             let target = targets.digest(row).ok_or_else(|| null(1, "target_space"))?;
-            Ok(format!("{source} {target} {:?}", options.method(row, "parseval")?))
+            Ok(format!("{source} {target} {:?}", options.choice(row, "parseval")?))
         };
         batch.stored_result(key, |row, key| {
             self.translators.get(key, || {
@@ -64,8 +64,8 @@ impl Scalar for EmbTranslator {
                     space.map_err(|error| failed(Self::NAME, error))?.ok_or_else(|| null(i, name))
                 };
                 let (source, target) = (read(&sources, 0, "source_space")?, read(&targets, 1, "target_space")?);
-                let method = options.method(row, "parseval")?;
-                let translator = Translator::fit(&source.anchors, &target.anchors, &method);
+                let choice = options.choice(row, "parseval")?;
+                let translator = Translator::fit(&source.anchors, &target.anchors, &choice);
                 translator.and_then(|fitted| fitted.to_array()).map_err(|error| failed(Self::NAME, error))
             })
         })

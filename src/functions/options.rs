@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::{Result, exec_err, plan_err};
 
 use super::arguments::failed;
-use crate::column::{Embeddings, Method, MethodOptions, Width};
+use crate::column::{Choice, Embeddings, Method, MethodOptions, Width};
 use crate::kernel::norm::is_finite;
 
 /// The type of an option's value.
@@ -52,6 +52,9 @@ pub const METHOD: [Spec; 10] = [
     spec("scale", Kind::Text),
     spec("rcond", Kind::Number),
 ];
+
+/// What method 'best' chooses by.
+pub const BY: Spec = spec("by", Kind::Text);
 
 /// Checks that `data_type` is a struct of known options of the right types.
 pub fn check(function: &str, data_type: &DataType, known: &[Spec]) -> Result<()> {
@@ -144,9 +147,19 @@ impl<'a> Options<'a> {
 
     /// The method of a row; `fallback` where none is named.
     pub fn method(&self, row: usize, fallback: &str) -> Result<Method> {
-        let options = MethodOptions {
+        Method::new(&self.method_options(row)?, fallback).map_err(|error| failed(self.function, error))
+    }
+
+    /// The method of a row, or that it is to be chosen; `fallback` where none is named.
+    pub fn choice(&self, row: usize, fallback: &str) -> Result<Choice> {
+        Choice::new(&self.method_options(row)?, fallback).map_err(|error| failed(self.function, error))
+    }
+
+    fn method_options(&self, row: usize) -> Result<MethodOptions> {
+        Ok(MethodOptions {
             preset: self.text("preset", row)?,
             method: self.text("method", row)?,
+            by: self.text("by", row)?,
             omega: self.integer("omega", row)?,
             delta: self.number("delta", row)?,
             seed: self.integer("seed", row)?,
@@ -155,7 +168,6 @@ impl<'a> Options<'a> {
             lambda: self.number("lambda", row)?,
             scale: self.text("scale", row)?,
             rcond: self.number("rcond", row)?,
-        };
-        Method::new(&options, fallback).map_err(|error| failed(self.function, error))
+        })
     }
 }

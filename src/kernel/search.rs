@@ -129,6 +129,7 @@ impl<'a> Index<'a> {
     /// The `k` documents of highest score for each query, highest first; ties go to the lower index. With `others`, query i
     /// does not find document i.
     pub fn nearest(&self, queries: Rows<'_>, k: usize, others: bool) -> Vec<Vec<Neighbour>> {
+        let k = k.min(self.len);
         self.search(queries, |scores| {
             let mut nearest = vec![Vec::with_capacity(k + 1); scores.asked.len()];
             for documents in self.blocks() {

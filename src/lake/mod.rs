@@ -10,6 +10,7 @@ pub mod describe;
 mod file;
 pub mod fit;
 mod folder;
+pub mod gate;
 pub mod inputs;
 mod lineage;
 mod output;

@@ -7,7 +7,6 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray}
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use rayon::prelude::*;
 
 use super::condition::Condition;
 use super::fit::{Gathered, HoldOut, MAX_ANCHORS, MAX_QUERIES, POOL, Side, hold_out};
@@ -16,7 +15,7 @@ use super::output::Output;
 use super::place::Place;
 use super::quality::{Trial, means, translated};
 use super::table::{Conditions, PoolDraw, Table, Vectors, pairs};
-use crate::column::sweep::{Fitted, Grid, one};
+use crate::column::sweep::{Fitted, Grid, Matched};
 use crate::column::{KeyedAnchors, Method};
 use crate::kernel::Rows;
 use crate::{Error, Result, session};
@@ -287,9 +286,9 @@ impl Request {
         progress: &Progress,
     ) -> Result<Vec<Measures>> {
         let measured = |answers: Rows<'_>, mean: &[f32]| -> Measures {
-            let found = means(answers, trial, mean);
+            let [cosine, centred_cosine, p_at_1, _, _, mrr] = means(answers, trial, mean).map(Some);
             progress.done.fetch_add(1, Ordering::Relaxed);
-            std::array::from_fn(|i| found.and_then(|found| found.get(i).copied()))
+            [cosine, centred_cosine, p_at_1, mrr, None, None, None]
         };
         let measure = |fitted: &Fitted<'_>| -> Result<Measures> {
             let mean = fitted.translation.target_mean;
@@ -298,9 +297,9 @@ impl Request {
             measures[4..].copy_from_slice(&[Some(fitted.kept_anchors), fitted.condition_number, Some(fitted.seconds)]);
             Ok(measures)
         };
-        let grid = || self.grid.as_ref().map(|grid| grid.each(source, target, seed, measure)).transpose();
-        let others = || self.methods.par_iter().map(|method| one(source, target, method, measure)).collect();
-        let (grid, others): (Result<Option<_>>, Result<Vec<_>>) = rayon::join(grid, others);
+        let matched = Matched::new(source, target)?;
+        let grid = || self.grid.as_ref().map(|grid| matched.irp(grid, seed, measure)).transpose();
+        let (grid, others) = rayon::join(grid, || matched.methods(&self.methods, measure));
         let mut rows = grid?.unwrap_or_default();
         rows.extend(others?);
         let mean = target.mean.repeat(trial.natives.len());

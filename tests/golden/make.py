@@ -331,7 +331,7 @@ def mixed_cases():
                **{name: float(x) for name, x in oracle.mixed(queries, documents, translated, k, threshold).items()}}
 
 
-def alignment_cases():
+def cka_cases():
     rng = np.random.default_rng(9)
     x, y = pair(9, 40, 6, 5)
     # The fixture of latentis (github.com/Flegyas/latentis): linear CKA 0.2815, SVCCA 0.8125.
@@ -374,7 +374,7 @@ def main():
     dump("metrics.json", metric_cases())
     dump("knn_overlap.json", knn_overlap_cases())
     dump("mixed.json", mixed_cases())
-    dump("alignment.json", alignment_cases())
+    dump("cka.json", cka_cases())
     dump("bootstrap.json", bootstrap_cases())
 
 
