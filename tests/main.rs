@@ -5,6 +5,7 @@
 mod bad_input;
 mod columns;
 mod describe;
+mod eval;
 mod fit;
 mod inputs;
 mod kills;

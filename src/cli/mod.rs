@@ -9,6 +9,7 @@ use crate::Error;
 use crate::lake::is_caught;
 
 mod describe;
+mod eval;
 mod fit;
 mod memory;
 mod print;
@@ -32,6 +33,7 @@ struct Cli {
 enum Command {
     Fit(Box<fit::Args>),
     Translate(translate::Args),
+    Eval(Box<eval::Args>),
     Describe(describe::Args),
     Sweep(sweep::Args),
     Sql(sql::Args),
@@ -42,6 +44,7 @@ const EXAMPLES: &str = "\
 Examples:
   babelake fit --source fr.parquet --target en.parquet --key id -o fr_en.parquet
   babelake translate fr/ --to fr_as_en/ --translator fr_en.parquet
+  babelake eval --old-docs fr/ --translated fr_as_en/ --native en.parquet --key id
   babelake describe fr_en.parquet                       what it is, and how good
   babelake sweep fr.parquet en.parquet --key id         every method and setting compared on held-out rows
   babelake sql -c \"SELECT count(*) FROM 'fr_as_en/'\"   files and folders are tables; without -c type SQL
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Fit(args) => fit::run(&args),
         Command::Translate(args) => return translate::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Sql(args) => sql::run(args),

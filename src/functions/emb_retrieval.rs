@@ -35,16 +35,12 @@ const MEASURES: [Named; 6] = [
 ];
 
 fn search(function: &str, options: &Options<'_>) -> Result<Search> {
-    let metric = match options.text("metric", 0)?.as_deref() {
-        None | Some("cosine") => Metric::Cosine,
-        Some("centred_cosine") => Metric::CentredCosine,
-        Some("inner_product") => Metric::InnerProduct,
-        Some("l2") => Metric::L2,
-        Some(other) => {
-            return exec_err!(
-                "{function}: metric '{other}' is unknown: 'cosine', 'centred_cosine', 'inner_product' and 'l2' are known"
-            );
-        }
+    let name = options.text("metric", 0)?;
+    let Some(metric) = name.as_deref().map_or(Some(Metric::default()), Metric::named) else {
+        return exec_err!(
+            "{function}: metric '{}' is unknown: 'cosine', 'centred_cosine', 'inner_product' and 'l2' are known",
+            name.unwrap_or_default()
+        );
     };
     let csls = match options.integer("csls", 0)? {
         None => None,

@@ -25,6 +25,21 @@ pub enum Metric {
     L2,
 }
 
+impl Metric {
+    /// All of them, by name.
+    pub const ALL: [(&str, Self); 4] = [
+        ("cosine", Self::Cosine),
+        ("centred_cosine", Self::CentredCosine),
+        ("inner_product", Self::InnerProduct),
+        ("l2", Self::L2),
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, metric)| metric)
+    }
+}
+
 /// Makes vectors ready for the product.
 #[derive(Debug)]
 pub struct Prepare {

@@ -53,6 +53,17 @@ pub struct Judgement {
     sentence: String,
 }
 
+impl Outcome {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Borderline => "borderline",
+            Self::NotMet => "not met",
+        }
+    }
+}
+
 impl Gate {
     /// Understands `MEASURE OP NUMBER [* native]`, where OP is `>=`, `>`, `<=` or `<`.
     pub fn parse(text: &str) -> Result<Self> {
