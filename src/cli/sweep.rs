@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use comfy_table::{CellAlignment, Table, presets};
-use datafusion::physical_plan::memory::MemoryStream;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-use super::print::{Format, Options, Printer, print};
+use super::print::{Format, print, print_batch};
 use super::signals::{Heed, Signals};
 use super::stores::StoreOptions;
 use crate::Error;
@@ -165,11 +164,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     drop(stoppable);
     match args.format {
         Format::Table => print(&table(&swept)?)?,
-        format => {
-            let batch = swept.to_batch()?;
-            let rows = MemoryStream::try_new(vec![batch.clone()], batch.schema(), None)?;
-            runtime.block_on(Printer::new(Options { format, max_rows: 0 }).read(Box::pin(rows)))?;
-        }
+        format => print_batch(format, swept.to_batch()?, &runtime)?,
     }
     let outputs = [&output, &svg].into_iter().flatten().map(|place| format!("; {}", place.shown()));
     let (settings, seconds) = (HumanCount(swept.rows.len() as u64), begin.elapsed().as_secs_f64());

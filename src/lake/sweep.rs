@@ -4,14 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 
 use super::condition::Condition;
 use super::fit::{Gathered, HoldOut, MAX_ANCHORS, MAX_QUERIES, POOL, Side, hold_out};
 use super::inputs::Inputs;
-use super::output::Output;
+use super::output::write_batch;
 use super::place::Place;
 use super::quality::{Trial, means, translated};
 use super::table::{Conditions, PoolDraw, Table, Vectors, pairs};
@@ -362,10 +359,5 @@ impl Sweep {
 /// Writes the table of [`Sweep::to_batch`] as Parquet; see [`Place::check_writable`] for what is not replaced.
 pub fn store(sweep: &Sweep, place: &Place, overwrite: bool) -> Result<()> {
     place.check_writable(overwrite)?;
-    let batch = sweep.to_batch()?;
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
-    let mut writer = ArrowWriter::try_new(Output::new(place), batch.schema(), Some(properties))?;
-    writer.write(&batch)?;
-    writer.into_inner()?.complete()?;
-    Ok(())
+    write_batch(place, &sweep.to_batch()?)
 }
