@@ -229,18 +229,16 @@ type Label = (&'static str, Option<usize>, Option<f64>);
 
 impl Request {
     fn check(&self) -> Result<()> {
-        let invalid = |message: String| Err(Error::Invalid(message));
-        match () {
-            () if !(2..=MAX_ANCHORS).contains(&self.anchors) => {
-                invalid(format!("{} anchors are asked for: from 2 to {MAX_ANCHORS} can be had", self.anchors))
-            }
-            () if !(1..=MAX_QUERIES).contains(&self.queries) => invalid(format!(
-                "{} held-out rows are asked for: from 1 to {MAX_QUERIES} can be measured",
-                self.queries
-            )),
-            () if self.seeds == 0 => invalid("0 seeds are asked for: 1 is the least".into()),
-            () => Ok(()),
-        }
+        let message = if !(2..=MAX_ANCHORS).contains(&self.anchors) {
+            format!("{} anchors are asked for: from 2 to {MAX_ANCHORS} can be had", self.anchors)
+        } else if !(1..=MAX_QUERIES).contains(&self.queries) {
+            format!("{} held-out rows are asked for: from 1 to {MAX_QUERIES} can be measured", self.queries)
+        } else if self.seeds == 0 {
+            "0 seeds are asked for: 1 is the least".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::Invalid(message))
     }
 
     /// Which tables are translated into which, by their places: between all of a folder, from the first of two to the second.
