@@ -1,12 +1,13 @@
 //! babelake translates lakes of embeddings: Parquet tables of one encoder's vectors become tables of another's.
 //!
 //! The library is a set of DataFusion functions ([`functions`]) over embedding columns ([`column`](mod@column)), the mathematics
-//! behind them ([`kernel`]), and the jobs that run them over files ([`lake`], [`pipeline`]). [`session`] puts them together.
+//! behind them ([`kernel`]), the jobs that run them over files ([`lake`], [`pipeline`]), and figures of what these measure
+//! ([`report`]). [`session`] puts them together.
 //!
 //! A file imports only from the layers to its left:
 //!
 //! ```text
-//! kernel  <  error  <  column  <  functions  <  session  <  lake, pipeline  <  cli  <  main
+//! kernel  <  error  <  column  <  functions  <  session  <  lake, pipeline  <  report  <  cli  <  main
 //! ```
 
 pub mod kernel;
@@ -21,6 +22,8 @@ pub mod session;
 
 pub mod lake;
 pub mod pipeline;
+
+pub mod report;
 
 pub mod cli;
 

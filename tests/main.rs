@@ -22,5 +22,6 @@ mod sink;
 mod slt;
 mod sql;
 mod stored;
+mod sweep;
 mod tester;
 mod translate;

@@ -204,11 +204,11 @@ impl World {
         read_translator(&Place::new(self.path(name).to_str().unwrap(), &stores, runtime.handle()).unwrap()).unwrap()
     }
 
-    /// A translator `x` -> `y` of these widths in `t.parquet`, fitted on 60 random rows.
+    /// A parseval translator `x` -> `y` of these widths in `t.parquet`, fitted on 60 random rows.
     pub fn fitted(&self, source_width: usize, target_width: usize) -> Translator {
         self.write("x.parquet", &table(0..60, source_width, 1));
         self.write("y.parquet", &table(0..60, target_width, 2));
-        self.ok("fit --source x.parquet --target y.parquet --key id -o t.parquet");
+        self.ok("fit --source x.parquet --target y.parquet --key id -o t.parquet --method parseval");
         self.translator("t.parquet")
     }
 }

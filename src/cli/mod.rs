@@ -18,6 +18,7 @@ mod run;
 mod signals;
 mod sql;
 mod stores;
+mod sweep;
 mod translate;
 
 /// Translates lakes of embeddings: turns one encoder's vectors into another's, and says how good that is.
@@ -34,6 +35,7 @@ enum Command {
     Translate(translate::Args),
     Eval(Box<eval::Args>),
     Describe(describe::Args),
+    Sweep(sweep::Args),
     Sql(sql::Args),
     Run(run::Args),
 }
@@ -44,6 +46,7 @@ Examples:
   babelake translate fr/ --to fr_as_en/ --translator fr_en.parquet
   babelake eval --old-docs fr/ --translated fr_as_en/ --native en.parquet --key id
   babelake describe fr_en.parquet                       what it is, and how good
+  babelake sweep fr.parquet en.parquet --key id         every method and setting compared on held-out rows
   babelake sql -c \"SELECT count(*) FROM 'fr_as_en/'\"   files and folders are tables; without -c type SQL
   babelake run pipelines/translate.sql                  a pipeline with its own defaults
 
@@ -63,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Translate(args) => return translate::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Describe(args) => describe::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
         Command::Sql(args) => sql::run(args),
         Command::Run(args) => return run::run(&args),
     };

@@ -12,6 +12,7 @@ mod pair;
 pub mod settings;
 pub mod space;
 pub(crate) mod stored;
+pub mod sweep;
 pub mod translator;
 
 pub use decoder::Decoder;

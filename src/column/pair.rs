@@ -45,11 +45,13 @@ impl<'a> Pair<'a> {
         Self { source, target, median_norm, rcond, source_spanned: OnceLock::new(), target_spanned: OnceLock::new() }
     }
 
-    fn source(&self) -> Result<&Spanned, Error> {
+    /// The source's anchors decomposed: what all but irp and affine begin with.
+    pub(super) fn source(&self) -> Result<&Spanned, Error> {
         spanned(&self.source_spanned, self.source, self.rcond)
     }
 
-    fn target(&self) -> Result<&Spanned, Error> {
+    /// The target's: for parseval.
+    pub(super) fn target(&self) -> Result<&Spanned, Error> {
         spanned(&self.target_spanned, self.target, self.rcond)
     }
 

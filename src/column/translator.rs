@@ -273,7 +273,10 @@ impl Side<'_> {
 }
 
 /// The anchors of both spaces whose keys both have, and how many of each have no twin.
-fn matched(source: &KeyedAnchors, target: &KeyedAnchors) -> Result<((KeyedAnchors, KeyedAnchors), (usize, usize))> {
+pub(super) fn matched(
+    source: &KeyedAnchors,
+    target: &KeyedAnchors,
+) -> Result<((KeyedAnchors, KeyedAnchors), (usize, usize))> {
     if source.keys.kind() != target.keys.kind() {
         return Err(Error::Invalid(format!(
             "the source's keys are {}s and the target's are {}s: CAST one of them so that they can meet",

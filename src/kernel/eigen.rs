@@ -1,4 +1,4 @@
-//! Leading eigenvectors of symmetric matrices, in `f64` and sequential: the same bits every time.
+//! Eigenvectors of symmetric matrices, and inverses made of them, in `f64` and sequential: the same bits every time.
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
@@ -6,7 +6,7 @@ use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatRef, Par};
 
 use super::Error;
-use super::svd::{product, thin_svd};
+use super::svd::{Conditioning, product, thin_svd};
 
 /// Up to this size all eigenvectors are computed: beyond, that takes longer than to find the leading ones.
 const DENSE: usize = 512;
@@ -16,6 +16,10 @@ const EXTRA: usize = 16;
 const BLOCKS: usize = 4;
 /// A vector is found when its residual is below this share of the largest eigenvalue, which is then right to about its square.
 const RESIDUAL: f64 = 1e-6;
+/// Singular values above this share of the largest are right to 1e-9 of themselves when they come from squares.
+const LARGE: f64 = 1e-3;
+/// The part of rcond below which rounding cannot bring a dropped singular value above it.
+const DROPPED: f64 = 1.0 / 3.0;
 /// Rounds at most: eigenvalues too close to be told apart by then span one space, and its vectors are as good as any.
 const ROUNDS: usize = 12;
 
@@ -54,6 +58,31 @@ pub fn leading(a: MatRef<'_, f64>, count: usize) -> Result<(Vec<f64>, Mat<f64>),
         }
     }
     Ok(found)
+}
+
+/// The pseudo-inverse of `A^T` by the eigenvectors of the smaller of `A A^T` and `A^T A`, and how well it inverts: a fraction
+/// of the work of a singular value decomposition, and the same to `f32` rounding.
+///
+/// `None` where the squares lose too much of it: where a singular value is neither large ([`LARGE`]) nor clearly one that
+/// `rcond` drops.
+pub fn transposed_pinv(a: MatRef<'_, f64>, rcond: f64) -> Result<Option<(Mat<f64>, Conditioning)>, Error> {
+    let tall = a.nrows() > a.ncols();
+    let small = gram(if tall { a } else { a.transpose() }, 1.0);
+    let (values, vectors) = largest(eigen(small.as_ref())?, small.nrows());
+    let Some(first) = values.first().copied().filter(|first| *first > 0.0) else { return Ok(None) };
+    let rank = values.partition_point(|value| *value > LARGE * LARGE * first);
+    let dropped = (rcond * DROPPED).powi(2) * first;
+    if values.get(rank).is_some_and(|next| *next > dropped) {
+        return Ok(None);
+    }
+    let vectors = vectors.get(.., ..rank);
+    let inverted = Mat::from_fn(vectors.nrows(), rank, |i, j| vectors[(i, j)] / values[j]);
+    let inverse = match tall {
+        true => product(a, product(inverted.as_ref(), vectors.transpose()).as_ref()),
+        false => product(inverted.as_ref(), product(vectors.transpose(), a).as_ref()),
+    };
+    let last = values[rank - 1];
+    Ok(Some((inverse, Conditioning { rank, sigma_max: first.sqrt(), sigma_min_kept: last.sqrt() })))
 }
 
 /// `scale A^T A`.
@@ -116,6 +145,7 @@ fn eigen(a: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>), Error> {
 mod tests {
     use super::*;
     use crate::kernel::golden::{Random, assert_near, flat};
+    use crate::kernel::svd::{DEFAULT_RCOND, pinv};
 
     /// `A^T A` of 700 rows whose columns shrink by `decay`.
     fn sample(n: usize, decay: f64) -> Mat<f64> {
@@ -147,5 +177,33 @@ mod tests {
             let products = product(vectors.transpose(), vectors.as_ref());
             assert_near(&flat(products.as_ref()), &flat(Mat::identity(32, 32).as_ref()), 1e-9, "orthonormal");
         }
+    }
+
+    #[test]
+    fn the_inverse_by_squares_is_the_pseudo_inverse_or_none() {
+        let mut random = Random(2);
+        for (rows, columns, decay, squares) in [
+            (60, 20, 0.0, true),
+            (20, 60, 0.1, true),
+            (30, 30, 0.1, true),
+            // Singular values of every size down to nothing.
+            (60, 40, 0.5, false),
+            (40, 60, 0.5, false),
+        ] {
+            let a = Mat::from_fn(rows, columns, |_, j| random.normal() * (-decay * j as f64).exp());
+            // A null direction on the side that is decomposed is dropped by both.
+            let a = product(
+                a.as_ref(),
+                Mat::from_fn(columns, columns, |i, j| f64::from(u8::from(i == j && j != 3))).as_ref(),
+            );
+            let (want, conditioning) = pinv(a.transpose(), DEFAULT_RCOND).unwrap();
+            let found = transposed_pinv(a.as_ref(), DEFAULT_RCOND).unwrap();
+            assert_eq!(found.is_some(), squares, "{rows} x {columns}, {decay}");
+            let Some((inverse, found)) = found else { continue };
+            assert_near(&flat(inverse.as_ref()), &flat(want.as_ref()), 1e-9, "inverse");
+            assert_eq!(found.rank, conditioning.rank);
+            assert_near(&[found.condition_number()], &[conditioning.condition_number()], 1e-9, "condition number");
+        }
+        assert!(transposed_pinv(Mat::zeros(3, 2).as_ref(), DEFAULT_RCOND).unwrap().is_none());
     }
 }

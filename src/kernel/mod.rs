@@ -12,6 +12,7 @@ pub mod cosine;
 pub mod decode;
 pub mod decoder;
 pub mod eigen;
+pub mod grid;
 pub mod keyed;
 pub mod knn_overlap;
 pub mod mean;

@@ -1,5 +1,7 @@
 //! Anchor pruning by farthest-point sampling, equations (3) and (4) of the paper.
 
+use std::sync::OnceLock;
+
 use super::Rows;
 use super::norm::dot;
 
@@ -13,29 +15,81 @@ pub fn distance(a: &[f32], b: &[f32]) -> f64 {
 ///
 /// K x |S| distances, no K x K matrix.
 pub fn farthest_point(unit: Rows<'_>, start: usize, delta: f64) -> Vec<usize> {
-    let mut chosen = vec![start];
+    let from = |latest: usize| {
+        let latest = unit.row(latest);
+        move |j: usize| distance(latest, unit.row(j))
+    };
+    follow(unit.len(), start, delta, from).chosen
+}
+
+/// Anchors in the order in which farthest-point sampling chooses them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Path {
+    chosen: Vec<usize>,
+    /// Of each, the distance to the nearest one chosen before it: none is larger than the one before.
+    distances: Vec<f64>,
+}
+
+impl Path {
+    /// [`farthest_point`] at a `delta` no smaller than the one the path was followed to.
+    pub fn cut(&self, delta: f64) -> &[usize] {
+        &self.chosen[..self.distances.partition_point(|distance| *distance >= delta)]
+    }
+}
+
+/// Distances between anchors for many paths: a row is computed when it is first asked for.
+#[derive(Debug)]
+pub struct Distances<'a> {
+    unit: Rows<'a>,
+    /// Empty where all rows would take more than [`MOST_DISTANCES`].
+    rows: Vec<OnceLock<Box<[f64]>>>,
+}
+
+/// 256 MB: the distances of 5,792 anchors.
+const MOST_DISTANCES: usize = 1 << 25;
+
+impl<'a> Distances<'a> {
+    /// Between unit anchors.
+    pub fn new(unit: Rows<'a>) -> Self {
+        let rows = if unit.len() * unit.len() > MOST_DISTANCES { 0 } else { unit.len() };
+        Self { unit, rows: (0..rows).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// The path from `start` to where [`farthest_point`] at `delta` stops.
+    pub fn path(&self, start: usize, delta: f64) -> Path {
+        let from = |latest: usize| {
+            let row = self.unit.row(latest);
+            let all = || self.unit.iter().map(|other| distance(row, other)).collect();
+            let known = self.rows.get(latest).map(|known| known.get_or_init(all));
+            move |j: usize| known.map_or_else(|| distance(row, self.unit.row(j)), |known| known[j])
+        };
+        follow(self.unit.len(), start, delta, from)
+    }
+}
+
+/// Farthest-point sampling of `count` anchors; `from(i)(j)` is the distance between i and j.
+fn follow<D: Fn(usize) -> f64>(count: usize, start: usize, delta: f64, from: impl Fn(usize) -> D) -> Path {
+    let mut path = Path { chosen: vec![start], distances: vec![f64::INFINITY] };
     // Distance to the nearest chosen anchor; negative once chosen itself.
-    let mut nearest = vec![f64::INFINITY; unit.len()];
+    let mut nearest = vec![f64::INFINITY; count];
     let mut latest = start;
     loop {
         nearest[latest] = -1.0;
         let mut farthest: Option<(usize, f64)> = None;
-        let latest_row = unit.row(latest);
-        for (j, row) in unit.iter().enumerate() {
-            if nearest[j] < 0.0 {
-                continue;
-            }
-            nearest[j] = nearest[j].min(distance(latest_row, row));
-            if farthest.is_none_or(|(_, distance)| nearest[j] > distance) {
-                farthest = Some((j, nearest[j]));
+        let from_latest = from(latest);
+        for (j, nearest) in nearest.iter_mut().enumerate().filter(|(_, nearest)| **nearest >= 0.0) {
+            *nearest = nearest.min(from_latest(j));
+            if farthest.is_none_or(|(_, distance)| *nearest > distance) {
+                farthest = Some((j, *nearest));
             }
         }
         match farthest {
             Some((j, distance)) if distance >= delta => {
-                chosen.push(j);
+                path.chosen.push(j);
+                path.distances.push(distance);
                 latest = j;
             }
-            _ => return chosen,
+            _ => return path,
         }
     }
 }
@@ -89,6 +143,8 @@ mod tests {
             // Less pruning goes on from where more pruning stopped.
             let longer = farthest_point(unit, start, delta / 2.0);
             prop_assert_eq!(&longer[..chosen.len()], &chosen[..]);
+            let path = Distances::new(unit).path(start, delta / 2.0);
+            prop_assert_eq!((path.cut(delta), path.cut(delta / 2.0)), (&chosen[..], &longer[..]));
 
             let mut all = farthest_point(unit, start, 0.0);
             all.sort_unstable();

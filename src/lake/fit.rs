@@ -21,9 +21,9 @@ pub const DEFAULT_ANCHORS: usize = 4096;
 /// Anchors at most: a fit holds them in memory, twice.
 pub const MAX_ANCHORS: usize = 20_000;
 /// Held-out rows measured at most.
-const MAX_QUERIES: usize = 10_000;
+pub const MAX_QUERIES: usize = 10_000;
 /// Target rows searched at most.
-const POOL: usize = 10_000;
+pub(super) const POOL: usize = 10_000;
 /// From this many pairs on, at least [`FEWEST_HELD_OUT`] are held out.
 const ENOUGH_PAIRS: usize = 400;
 /// See [`ENOUGH_PAIRS`].
@@ -132,7 +132,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
     };
     let mut gathered = Gathered::new(&pairs, &source_vectors, &target_vectors);
     let by_draw = pairs.keys.drawn("anchors", request.seed);
-    let held_out = hold_out(&pairs, request);
+    let held_out = hold_out(&pairs, &request.hold_out, request.seed);
     let mut cautions = Vec::new();
 
     let anchors = gathered.first(by_draw.iter().copied().filter(|&pair| pairs.anchor[pair]), cap)?;
@@ -322,24 +322,23 @@ impl Request {
 }
 
 /// Pairs that are not anchors when the quality is measured.
-struct Held {
+pub(super) struct Held {
     /// By pair.
-    pairs: Vec<bool>,
+    pub pairs: Vec<bool>,
     /// The same in the order drawn.
-    drawn: Vec<usize>,
+    pub drawn: Vec<usize>,
     /// How they were chosen, for people.
-    by: String,
+    pub by: String,
 }
 
 /// Which pairs to hold out; `None` where no split leaves two anchors and one row to ask for.
-fn hold_out(pairs: &Pairs, request: &Request) -> Option<Held> {
-    let seed = request.seed;
+pub(super) fn hold_out(pairs: &Pairs, hold_out: &HoldOut, seed: u64) -> Option<Held> {
     let drawn = pairs.keys.drawn("hold-out", seed);
     let candidates: Vec<usize> = drawn.iter().copied().filter(|&pair| pairs.anchor[pair]).collect();
     let fifth = candidates.len() / 5;
     let wanted = if candidates.len() >= ENOUGH_PAIRS { fifth.max(FEWEST_HELD_OUT) } else { fifth };
     let mut held = vec![false; pairs.len()];
-    let by = match &request.hold_out {
+    let by = match hold_out {
         HoldOut::Keys => {
             candidates.iter().take(wanted).for_each(|&pair| held[pair] = true);
             format!("a fifth, drawn by key, seed {seed}")
@@ -371,7 +370,7 @@ fn hold_out(pairs: &Pairs, request: &Request) -> Option<Held> {
 }
 
 #[derive(Clone, Copy)]
-enum Side {
+pub(super) enum Side {
     Source,
     Target,
 }
@@ -385,7 +384,7 @@ enum Seen {
 }
 
 /// The vectors of pairs, read as they are needed.
-struct Gathered<'a> {
+pub(super) struct Gathered<'a> {
     pairs: &'a Pairs,
     source: &'a Vectors<'a>,
     target: &'a Vectors<'a>,
@@ -393,12 +392,12 @@ struct Gathered<'a> {
 }
 
 impl<'a> Gathered<'a> {
-    fn new(pairs: &'a Pairs, source: &'a Vectors<'a>, target: &'a Vectors<'a>) -> Self {
+    pub fn new(pairs: &'a Pairs, source: &'a Vectors<'a>, target: &'a Vectors<'a>) -> Self {
         Self { pairs, source, target, seen: vec![Seen::Unread; pairs.len()] }
     }
 
     /// The first `count` pairs in this order that have both vectors; reads them.
-    fn first(&mut self, order: impl Iterator<Item = usize>, count: usize) -> Result<Vec<usize>> {
+    pub fn first(&mut self, order: impl Iterator<Item = usize>, count: usize) -> Result<Vec<usize>> {
         let order: Vec<usize> = order.collect();
         loop {
             let usable = order.iter().copied().filter(|&pair| !matches!(self.seen[pair], Seen::Null));
@@ -421,12 +420,12 @@ impl<'a> Gathered<'a> {
     }
 
     /// Pairs known to have a NULL embedding on a side.
-    fn nulls(&self) -> usize {
+    pub fn nulls(&self) -> usize {
         self.seen.iter().filter(|seen| matches!(seen, Seen::Null)).count()
     }
 
     /// The vectors of pairs that [`Gathered::first`] gave, row-major.
-    fn rows(&self, pairs: &[usize], side: Side) -> Vec<f32> {
+    pub fn rows(&self, pairs: &[usize], side: Side) -> Vec<f32> {
         let vectors = pairs.iter().filter_map(|&pair| match (&self.seen[pair], side) {
             (Seen::Both(source, _), Side::Source) => Some(source),
             (Seen::Both(_, target), Side::Target) => Some(target),
@@ -436,7 +435,7 @@ impl<'a> Gathered<'a> {
     }
 
     /// The target's vectors to search: those of the queries first, then others as drawn, up to [`POOL`] in all.
-    fn pool(&self, queries: &[usize]) -> Result<Vec<f32>> {
+    pub fn pool(&self, queries: &[usize]) -> Result<Vec<f32>> {
         let own: HashSet<At> = queries.iter().map(|&pair| self.pairs.target[pair]).collect();
         let others = self.pairs.pool.iter().copied().filter(|at| !own.contains(at));
         let others: Vec<At> = others.take(POOL.saturating_sub(queries.len())).collect();

@@ -1,4 +1,5 @@
-//! The batch jobs over files: fitting a translator from two tables, translating a lake, describing a file.
+//! The batch jobs over files: fitting a translator from two tables, comparing methods on them, translating a lake,
+//! describing a file.
 //!
 //! Files are reached through an object store, read by plain threads in windows (never a whole column chunk), and written so
 //! that an output appears whole or not at all. Functions that read or write block on the store's runtime: call them from
@@ -19,6 +20,7 @@ mod partitions;
 pub mod place;
 mod quality;
 pub mod stored;
+pub mod sweep;
 mod table;
 pub mod translate;
 mod window;

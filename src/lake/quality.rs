@@ -9,6 +9,7 @@ use crate::kernel::block::Scratch;
 use crate::kernel::bootstrap::{Estimate, estimates};
 use crate::kernel::quality::similarities;
 use crate::kernel::retrieval::{Search, ranks};
+use crate::kernel::translate::Translation;
 use crate::{Error, Result};
 
 /// Held-out rows, and what they are searched in.
@@ -42,11 +43,7 @@ pub struct Measured {
 /// plain cosine, ties count against. Intervals are drawn by `seed`.
 pub fn measure(translator: &Translator, trial: &Trial<'_>, seed: u64) -> Result<Measured> {
     let (queries, width) = (trial.queries, translator.target_width);
-    let mut translated = vec![0.0; queries.len() * width];
-    translator
-        .translation()
-        .apply(queries.len(), |i| Some(queries.row(i)), &mut Scratch::default(), &mut translated)
-        .map_err(|flaw| Error::Invalid(format!("held-out row {} has an item that is NaN or infinite", flaw.row)))?;
+    let translated = translated(&translator.translation(), trial)?;
     let center = &translator.target_mean;
     let mean = center.repeat(queries.len());
     let rows = row_measures(Rows::new(&translated, width), trial, center);
@@ -58,6 +55,22 @@ pub fn measure(translator: &Translator, trial: &Trial<'_>, seed: u64) -> Result<
         row("do-nothing", do_nothing.as_deref(), seed),
     ];
     Ok(Measured { table, rows })
+}
+
+/// The held-out rows translated.
+pub fn translated(translation: &Translation<'_>, trial: &Trial<'_>) -> Result<Vec<f32>> {
+    let queries = trial.queries;
+    let mut translated = vec![0.0; queries.len() * translation.target_mean.len()];
+    translation
+        .apply(queries.len(), |i| Some(queries.row(i)), &mut Scratch::default(), &mut translated)
+        .map_err(|flaw| Error::Invalid(format!("held-out row {} has an item that is NaN or infinite", flaw.row)))?;
+    Ok(translated)
+}
+
+/// The means of [`MEASURES`] of `answers` to the held-out rows; without intervals, which take longer than the rest.
+pub fn means(answers: Rows<'_>, trial: &Trial<'_>, center: &[f32]) -> [f64; 6] {
+    let rows = row_measures(answers, trial, center);
+    std::array::from_fn(|i| rows.iter().map(|row| row[i]).sum::<f64>() / rows.len() as f64)
 }
 
 fn row_measures(answers: Rows<'_>, trial: &Trial<'_>, center: &[f32]) -> Vec<[f64; 6]> {

@@ -2,6 +2,7 @@
 //!
 //! Keys are read first, without touching a vector; the vectors are read for the rows that a fit needs.
 
+use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use serde_json::Value;
 
+use super::Source;
 use super::condition::{Compiled, Condition};
 use super::file::{File, VectorColumn};
 use super::inputs::Inputs;
@@ -99,9 +101,21 @@ impl Table {
         Ok(Self { files, shown: inputs.shown().to_owned() })
     }
 
+    /// Opens a file that is a table itself.
+    pub fn file(source: Source) -> Result<Self> {
+        let shown = source.shown().to_owned();
+        Ok(Self { files: vec![File::open(source)?], shown })
+    }
+
     /// As the person named it.
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// What its encoder is called where nobody names it: the name of the file or folder, without `.parquet`.
+    pub fn name(&self) -> String {
+        let name = self.shown.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        name.strip_suffix(".parquet").unwrap_or(name).to_owned()
     }
 
     /// Rows of all files, as their footers say.
@@ -139,7 +153,7 @@ impl Table {
             columns.push(column);
         }
         match width {
-            Some((width, _)) => Ok(Vectors { table: self, columns, width }),
+            Some((width, _)) => Ok(Vectors { table: self, columns, width, seen: None }),
             None => Err(Error::file(&self.shown, "every embedding is NULL: there is nothing to fit from")),
         }
     }
@@ -577,12 +591,17 @@ fn text(column: &ArrayRef, row: usize) -> Arc<str> {
     Arc::from(column.as_string::<i32>().value(row))
 }
 
+/// A row's vector; `None` where it is NULL.
+type Seen = Option<Box<[f32]>>;
+
 /// The embedding columns of a table's files.
 #[derive(Debug)]
 pub struct Vectors<'a> {
     table: &'a Table,
     columns: Vec<VectorColumn>,
     width: usize,
+    /// What was read already, where it is kept.
+    seen: Option<RefCell<HashMap<At, Seen>>>,
 }
 
 impl Vectors<'_> {
@@ -596,8 +615,22 @@ impl Vectors<'_> {
         self.width
     }
 
+    /// The same, keeping what is read: where other pairs will ask for the same rows.
+    pub fn remembering(self) -> Self {
+        Self { seen: Some(RefCell::default()), ..self }
+    }
+
     /// The vectors of the rows `wanted`, in that order; `None` where a row is NULL. Bad rows are errors.
     pub fn read(&self, wanted: &[At]) -> Result<Vec<Option<Box<[f32]>>>> {
+        let Some(seen) = &self.seen else { return self.read_anew(wanted) };
+        let mut seen = seen.borrow_mut();
+        let missing: Vec<At> = wanted.iter().copied().filter(|at| !seen.contains_key(at)).collect();
+        let read = self.read_anew(&missing)?;
+        seen.extend(missing.into_iter().zip(read));
+        Ok(wanted.iter().map(|at| seen.get(at).cloned().flatten()).collect())
+    }
+
+    fn read_anew(&self, wanted: &[At]) -> Result<Vec<Option<Box<[f32]>>>> {
         let mut found: Vec<Option<Box<[f32]>>> = vec![None; wanted.len()];
         let mut by_file: BTreeMap<u32, Vec<(u64, usize)>> = BTreeMap::new();
         for (index, at) in wanted.iter().enumerate() {

@@ -1,0 +1,4 @@
+//! Figures of what was measured, as SVG.
+
+mod plot;
+pub mod sensitivity;

@@ -1,0 +1,92 @@
+//! Panels of lines, drawn: the only place that knows the plotting crate.
+
+use kuva::backend::svg::SvgBackend;
+use kuva::plot::LinePlot;
+use kuva::plot::legend::LegendPosition;
+use kuva::plot::line::LineStyle;
+use kuva::render::figure::Figure;
+use kuva::render::layout::{Layout, TickFormat};
+use kuva::render::plots::Plot;
+
+/// Lines over one x axis.
+#[derive(Debug)]
+pub struct Panel {
+    /// Above it.
+    pub title: String,
+    /// Below the x axis.
+    pub x_label: &'static str,
+    /// Beside the y axis.
+    pub y_label: &'static str,
+    /// How y is laid out.
+    pub scale: Scale,
+    /// The lines, the first one at the bottom.
+    pub lines: Vec<Line>,
+}
+
+/// How a y axis is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Even steps.
+    Linear,
+    /// Even factors, from 1 on.
+    Logarithmic,
+}
+
+/// A line, with a legend where it has a name.
+#[derive(Debug)]
+pub struct Line {
+    /// In the legend: panels share it, and a name stands there once.
+    pub name: String,
+    /// CSS.
+    pub color: &'static str,
+    /// Dashes: for what does not depend on x.
+    pub dashed: bool,
+    /// x and y.
+    pub points: Vec<(f64, f64)>,
+    /// What y varies by to both sides, of each point; empty where nothing is to be drawn.
+    pub deviations: Vec<f64>,
+}
+
+const PANEL: (f64, f64) = (430.0, 300.0);
+/// Of bands: those of several lines lie over each other.
+const OPACITY: f64 = 0.15;
+
+/// The figure as SVG: panels row by row, with one legend on the right.
+pub fn svg(title: &str, columns: usize, panels: Vec<Panel>) -> String {
+    let rows = panels.len().div_ceil(columns.max(1));
+    let (layouts, plots) = panels.into_iter().map(draw).unzip();
+    let figure = Figure::new(rows, columns)
+        // Between dollars stand formulas.
+        .with_title(title.replace('$', r"\$"))
+        .with_title_size(16)
+        .with_cell_size(PANEL.0, PANEL.1)
+        .with_plots(plots)
+        .with_layouts(layouts)
+        .with_shared_legend_right_top();
+    SvgBackend::new().render_scene(&figure.render())
+}
+
+fn draw(panel: Panel) -> (Layout, Vec<Plot>) {
+    let line = |line: Line| {
+        let (below, above): (Vec<f64>, Vec<f64>) =
+            line.points.iter().zip(&line.deviations).map(|((_, y), by)| (y - by, y + by)).unzip();
+        let style = if line.dashed { LineStyle::Dashed } else { LineStyle::Solid };
+        let plot = LinePlot::new().with_data(line.points).with_color(line.color).with_line_style(style);
+        let mut plot = plot.with_legend(line.name);
+        if !below.is_empty() {
+            plot = plot.with_band(below, above);
+            plot.band = plot.band.map(|band| band.with_opacity(OPACITY));
+        }
+        Plot::Line(plot)
+    };
+    let plots: Vec<Plot> = panel.lines.into_iter().map(line).collect();
+    let layout = Layout::auto_from_plots(&plots)
+        .with_title(panel.title)
+        .with_title_size(14)
+        .with_x_label(panel.x_label)
+        .with_y_label(panel.y_label)
+        .with_x_tick_format(TickFormat::Auto)
+        .with_legend_position(LegendPosition::OutsideRightTop);
+    let layout = if panel.scale == Scale::Logarithmic { layout.with_log_y().with_y_axis_min(1.0) } else { layout };
+    (layout, plots)
+}
