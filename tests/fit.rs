@@ -227,7 +227,7 @@ fn every_method_is_fitted_by_the_command_as_by_sql() {
             "fit --source a.parquet --target b.parquet --key id -o t.parquet --overwrite --source-name a --target-name b {options}"
         ));
         let sql = format!(
-            "SELECT emb_fit(id, a.embedding, b.embedding, {{{literal}, source_encoder: 'a', target_encoder: 'b'}})['digest'] \
+            "SELECT emb_fit(id, a.embedding, b.embedding, {{{literal}, calibrate: true, source_encoder: 'a', target_encoder: 'b'}})['digest'] \
              FROM 'a.parquet' a JOIN 'b.parquet' b USING (id)"
         );
         let run = world.ok(&format!("sql -c \"{sql}\""));

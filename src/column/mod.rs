@@ -3,6 +3,7 @@
 //! Stored values are structs that outlive versions. Their big parts are `ListView<FixedSizeList<Float32, d>>`: the engine
 //! repeats a scalar per row in places, and a view is then repeated, not its numbers. Widths are in the types.
 
+pub mod calibration;
 pub mod decoder;
 pub mod describe;
 pub mod embedding;

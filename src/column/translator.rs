@@ -9,6 +9,7 @@ use super::keys::{Keys, matches};
 use super::settings::{Map, Method, Scale};
 use super::space::KeyedAnchors;
 use super::stored::{self, Builder, Digest, Kind, Stored, field};
+use crate::kernel::confidence::Calibration;
 use crate::kernel::decoder::Member;
 use crate::kernel::space::{directions, median};
 use crate::kernel::svd::{Conditioning, round};
@@ -49,6 +50,8 @@ pub struct Translator {
     pub source_directions: ScalarBuffer<f32>,
     /// Variances along them, m.
     pub source_variances: Vec<f64>,
+    /// What the confidence in a row rests on, see [`Translator::calibrated`].
+    pub calibration: Option<Calibration>,
     /// Blake3 of its numbers, names and settings: equal values have equal digests.
     pub digest: String,
     /// JSON for people; no part of the digest.
@@ -151,6 +154,7 @@ impl Translator {
             unit_output: target.unit_vectors,
             source_directions: directions.directions.into(),
             source_variances: directions.variances,
+            calibration: None,
             source_encoder: source.encoder,
             target_encoder: target.encoder,
             digest: String::new(),
@@ -160,15 +164,15 @@ impl Translator {
         Ok(translator)
     }
 
-    /// [`Translator::fit`] from rows: row i of both sides has key i.
-    pub fn fit_rows(keys: &Keys, source: &Side<'_>, target: &Side<'_>, method: &Method) -> Result<Self> {
+    /// The anchors of both sides: row i of both has key i.
+    pub fn anchors(keys: &Keys, source: &Side<'_>, target: &Side<'_>) -> Result<(KeyedAnchors, KeyedAnchors)> {
         let anchors = |name: &str, side: &Side<'_>| {
             KeyedAnchors::fit(keys, side.rows, side.encoder, side.mean).map_err(|error| match error {
                 Error::Kernel(error) => Error::Invalid(format!("{name}: {error}")),
                 other => other,
             })
         };
-        Self::fit(&anchors("source", source)?, &anchors("target", target)?, method)
+        Ok((anchors("source", source)?, anchors("target", target)?))
     }
 
     /// The numbers that translate.
@@ -183,7 +187,7 @@ impl Translator {
         }
     }
 
-    fn compute_digest(&self) -> String {
+    pub(super) fn compute_digest(&self) -> String {
         let mut digest = Digest::new(Kind::Translator);
         digest.text(&self.source_encoder).text(&self.target_encoder);
         digest.text(&self.method).text(&self.settings).text(&self.keys_digest);
@@ -193,6 +197,9 @@ impl Translator {
         // Later than the rest: a version that does not know it refuses the value instead of translating to other lengths.
         if self.length != Length::Scaled {
             digest.text(self.length.name());
+        }
+        if let Some(calibration) = &self.calibration {
+            digest.text("calibration").numbers(&calibration.numbers());
         }
         digest.hex()
     }
@@ -215,6 +222,7 @@ impl Translator {
             field("unit_output", DataType::Boolean, false),
             field("source_directions", stored::vectors_type(source_width), false),
             field("source_variances", stored::numbers_type(), false),
+            field("calibration", stored::numbers_type(), true),
             field("diagnostics", DataType::Utf8, false),
         ]);
         stored::struct_type(fields)
@@ -249,6 +257,7 @@ impl Translator {
             .flag("unit_output", self.unit_output)
             .vectors("source_directions", source, &self.source_directions)?
             .numbers("source_variances", &self.source_variances)?
+            .optional_numbers("calibration", self.calibration.as_ref().map(Calibration::numbers))?
             .text("diagnostics", &self.diagnostics)
             .build()
     }
@@ -263,6 +272,12 @@ impl Translator {
             return Err(Error::Invalid(format!(
                 "the translator's length '{length}' is of a newer babelake: use that one"
             )));
+        };
+        let calibration = match stored.has("calibration") {
+            true => Some(Calibration::from_numbers(&stored.numbers("calibration")?).ok_or_else(|| {
+                Error::Invalid("the translator's calibration is of another babelake: fit it again".into())
+            })?),
+            false => None,
         };
         let translator = Self {
             source_encoder: stored.text("source_encoder")?,
@@ -280,6 +295,7 @@ impl Translator {
             unit_output: stored.flag("unit_output")?,
             source_directions: stored.vectors("source_directions")?.1,
             source_variances: stored.numbers("source_variances")?,
+            calibration,
             digest: stored.text("digest")?,
             diagnostics: stored.text("diagnostics")?,
         };

@@ -10,6 +10,7 @@ use super::inputs::Inputs;
 use super::quality::{Trial, measure};
 use super::table::{At, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
 use super::{Place, stored};
+use crate::column::calibration::FEWEST_ANCHORS;
 use crate::column::{self, Method, Translator};
 use crate::kernel::Rows;
 use crate::kernel::keyed::{Draw, draw};
@@ -126,7 +127,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
             if anchors.len() < 2 || queries.is_empty() {
                 None
             } else {
-                let measured = request.fit_on(&gathered, &anchors, means.as_ref())?;
+                let measured = request.fit_on(&gathered, &anchors, means.as_ref(), false)?;
                 let pool = gathered.pool(&queries)?;
                 let native = gathered.rows(&queries, Side::Target);
                 let asked = gathered.rows(&queries, Side::Source);
@@ -157,7 +158,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
             gathered.nulls()
         )));
     }
-    let mut translator = request.fit_on(&gathered, &anchors, means.as_ref())?;
+    let mut translator = request.fit_on(&gathered, &anchors, means.as_ref(), true)?;
 
     let candidates = pairs.anchor.iter().filter(|anchor| **anchor).count();
     let found = json!({
@@ -188,6 +189,12 @@ pub fn fit(request: &Request) -> Result<Fit> {
             anchors.len()
         ));
     }
+    if translator.calibration.is_none() {
+        cautions.push(format!(
+            "there are fewer than {FEWEST_ANCHORS} anchors: confidence is not calibrated, emb_confidence and --confidence-column \
+             cannot be had"
+        ));
+    }
     match quality.as_ref().and_then(|quality| quality["pool"].as_u64()) {
         None => cautions.push(format!(
             "nothing could be measured: of {} pairs none could be held out; how good this translator is, is not known",
@@ -213,6 +220,7 @@ impl Request {
         gathered: &Gathered<'_>,
         anchors: &[usize],
         means: Option<&(Vec<f32>, Vec<f32>)>,
+        calibrate: bool,
     ) -> Result<Translator> {
         let (source, target) = (gathered.rows(anchors, Side::Source), gathered.rows(anchors, Side::Target));
         let source = column::Side {
@@ -225,7 +233,12 @@ impl Request {
             encoder: &self.target_name,
             mean: means.map(|(_, mean)| mean.as_slice()),
         };
-        Translator::fit_rows(&gathered.pairs.keys.select(anchors), &source, &target, &self.method)
+        let (source, target) = Translator::anchors(&gathered.pairs.keys.select(anchors), &source, &target)?;
+        let fitted = Translator::fit(&source, &target, &self.method)?;
+        match calibrate && Translator::can_be_calibrated(&source, &target) {
+            true => fitted.calibrated(&source, &target, &self.method),
+            false => Ok(fitted),
+        }
     }
 }
 
