@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod columns;
+mod confidence;
 mod describe;
 mod fit;
 mod inputs;

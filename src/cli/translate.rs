@@ -130,6 +130,9 @@ struct Written {
     /// Keep the embedding column and put the translated vectors into a new column of this name after it
     #[arg(long, value_name = "NAME")]
     output_column: Option<String>,
+    /// Add a column of this name with the confidence in every translated vector, 0 to 1: coverage by the anchors, not a probability
+    #[arg(long, value_name = "NAME")]
+    confidence_column: Option<String>,
     /// Add a column of this name that says in every row what the vectors are: encoder:translator digest
     #[arg(long, value_name = "NAME")]
     origin_column: Option<String>,
@@ -167,6 +170,7 @@ impl Written {
                 Compression::None => Codec::None,
             },
             output_column: self.output_column.clone(),
+            confidence_column: self.confidence_column.clone(),
             origin_column: self.origin_column.clone(),
         }
     }

@@ -439,8 +439,16 @@ fn recipe(request: &Request) -> Result<Recipe> {
         Ok(Step { column: column.name.clone(), translator })
     });
     let steps = steps.collect::<Result<Vec<_>>>()?;
-    if request.settings.output_column.is_some() && steps.len() > 1 {
-        return Err(Error::Invalid("--output-column is the name of one column: translate one at a time".into()));
+    let settings = &request.settings;
+    let of_one = [("--output-column", &settings.output_column), ("--confidence-column", &settings.confidence_column)];
+    if let (true, Some((option, _))) = (steps.len() > 1, of_one.iter().find(|(_, name)| name.is_some())) {
+        return Err(Error::Invalid(format!("{option} is the name of one column: translate one at a time")));
+    }
+    if settings.confidence_column.is_some() {
+        for (column, Step { translator, .. }) in request.columns.iter().zip(&steps) {
+            let failed = |error: Error| Error::file(column.translator.shown(), error.to_string());
+            translator.confidence().map_err(failed)?;
+        }
     }
     Ok(Recipe { steps, settings: request.settings.clone(), null_bad: request.on_bad == OnBad::Null })
 }
