@@ -30,7 +30,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Fit(Box<fit::Args>),
-    Translate(translate::Args),
+    Translate(Box<translate::Args>),
     Describe(describe::Args),
     Sql(sql::Args),
     Run(run::Args),

@@ -65,7 +65,7 @@ const MATRIX: &str = "matrix";
 fn plain_values(file: &File, leaf: usize) -> Option<Vec<f32>> {
     let chunk = file.metadata().row_group(0).column(leaf);
     let (start, length) = chunk.byte_range();
-    let windows = Arc::new(file.windows(vec![start..start.checked_add(length)?], 1));
+    let windows = Arc::new(file.windows(std::iter::once(start..start.checked_add(length)?).collect(), 1));
     let count = usize::try_from(chunk.num_values()).ok()?;
     if chunk.column_type() != Type::FLOAT || chunk.uncompressed_size() / 4 < chunk.num_values() {
         return None;
