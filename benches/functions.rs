@@ -20,6 +20,8 @@ const ANCHORS: usize = 512;
 const SOURCE: usize = 256;
 const TARGET: usize = 256;
 const RUNS: usize = 7;
+/// Rows that are measured against each other.
+const POOL: usize = 2048;
 
 /// Numbers of no pattern in [-1, 1).
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -201,5 +203,34 @@ fn main() {
     }));
     let prune = "SELECT emb_prune(sx, {delta: 0.9, seed: CAST(random() * 1e9 AS BIGINT)}) FROM made";
     bench.compare("emb_prune", ANCHORS, prune, &all_pairs);
+
+    let pairs_of = |rows: usize| {
+        let rows: Vec<&[f32]> = bench.x[..rows * SOURCE].chunks_exact(SOURCE).collect();
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        Baseline::Plain(Box::new(move || {
+            let count = |(i, a): (usize, &&[f32])| rows.iter().filter(|b| dot(a, b) >= dot(a, rows[i])).count();
+            rows.iter().enumerate().map(count).sum::<usize>() as f64
+        }))
+    };
+    let measure = |call: &str| format!("SELECT {call} FROM t WHERE id < {POOL}");
+    bench.compare("emb_retrieval", POOL, &measure("emb_retrieval(id, x, y)"), &pairs_of(POOL));
+    bench.compare("emb_knn_overlap", POOL, &measure("emb_knn_overlap(id, x, y)"), &pairs_of(POOL));
+    let mixed = "emb_mixed(id, x, y, CASE WHEN id % 2 = 0 THEN 'native' ELSE 'translated' END)";
+    bench.compare("emb_mixed", POOL, &measure(mixed), &pairs_of(POOL));
+    let cosines = format!("SELECT avg(cosine_distance(x, y)) FROM t WHERE id < {POOL}");
+    bench.compare("emb_similarity", POOL, &measure("emb_similarity(id, x, y)"), &Baseline::Engine(&cosines));
+    let products = Baseline::Plain(Box::new(|| {
+        let mut sums = vec![0.0f64; SOURCE * SOURCE];
+        for row in bench.x.chunks_exact(SOURCE) {
+            for (sums, a) in sums.chunks_exact_mut(SOURCE).zip(row) {
+                sums.iter_mut().zip(row).for_each(|(sum, b)| *sum += f64::from(*a) * f64::from(*b));
+            }
+        }
+        sums.iter().sum()
+    }));
+    bench.compare("emb_cka", ROWS, "SELECT emb_cka(x, y) FROM t", &products);
+    bench.compare("emb_svcca", ROWS, "SELECT emb_svcca(x, y) FROM t", &products);
+    let case = engine("SELECT CASE WHEN id >= 0 THEN true ELSE false END FROM t");
+    bench.compare("emb_require", ROWS, "SELECT emb_require(id >= 0, 'no') FROM t", &case);
     bench.compare("emb_describe", 1, "SELECT emb_describe((SELECT t FROM made))", &Baseline::None);
 }

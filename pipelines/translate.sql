@@ -64,25 +64,22 @@ JOIN target t ON q.key = t.{{ key | ident }};
 -- Plain cosine flatters where vectors share a large mean: predicting that mean for every row is the baseline to beat.
 CREATE TABLE center AS SELECT emb_mean(target) AS mean FROM anchors;
 
--- A vector without a direction (the zero vector, or the mean once the mean is taken from it) has no cosine: it counts 0.
 CREATE TABLE answers AS
-SELECT vectors, key, answer, native, coalesce(emb_cosine(answer, native), 0) AS cosine
-FROM (SELECT 'translated' AS vectors, key, translated AS answer, native FROM pairs
-      UNION ALL
-      SELECT 'mean only', key, mean, native FROM pairs CROSS JOIN center);
+SELECT 'translated' AS vectors, key, translated AS answer, native FROM pairs
+UNION ALL
+SELECT 'mean only', key, mean, native FROM pairs CROSS JOIN center;
 
--- A row's rank: how many native rows are at least as near to its answer as its own twin is. Ties count against it.
-CREATE TABLE ranks AS
-SELECT a.vectors, a.key, count(*) AS rank
-FROM answers a JOIN pairs d ON coalesce(emb_cosine(a.answer, d.native), 0) >= a.cosine
-GROUP BY a.vectors, a.key;
-
+-- A vector without a direction (the zero vector, or the mean once the mean is taken from it) has no cosine: it counts 0. Every
+-- answer is searched among all native rows; ties count against it.
 CREATE TABLE metrics AS
-SELECT a.vectors, count(*) AS rows, avg(cosine) AS cosine,
-       avg(coalesce(emb_cosine(emb_center(answer, mean), emb_center(native, mean)), 0)) AS centred_cosine,
-       avg(CASE WHEN rank = 1 THEN 1.0 ELSE 0.0 END) AS p_at_1, avg(1.0 / rank) AS mrr, (SELECT count(*) FROM pairs) AS pool
-FROM answers a JOIN ranks r ON a.vectors = r.vectors AND a.key = r.key CROSS JOIN center
-GROUP BY a.vectors;
+SELECT vectors, rows, cosine, centred_cosine, found['p_at_1'] AS p_at_1, found['mrr'] AS mrr, found['pool'] AS pool
+FROM (
+    SELECT vectors, count(*) AS rows, avg(coalesce(emb_cosine(answer, native), 0)) AS cosine,
+           avg(coalesce(emb_cosine(emb_center(answer, mean), emb_center(native, mean)), 0)) AS centred_cosine,
+           emb_retrieval(key, answer, native, {pool: {{ pool }}, seed: {{ seed }}}) AS found
+    FROM answers CROSS JOIN center
+    GROUP BY vectors
+);
 
 COPY (SELECT * FROM metrics ORDER BY cosine DESC) TO {{ (out ~ '/metrics.parquet') | quote }} STORED AS PARQUET OPTIONS (mode 'overwrite');
 

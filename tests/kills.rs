@@ -146,7 +146,9 @@ impl Job {
             halfway += usize::from(0 < done && done < total);
             let again = run();
             if self.resumes {
-                let written: usize = again.stderr.split(" written").next().unwrap().trim().parse().unwrap();
+                let written =
+                    again.stderr.lines().find_map(|line| line.split_once(" written, ")?.0.parse::<usize>().ok());
+                let written = written.unwrap();
                 // A server may have gone on with what a killed client had sent it.
                 assert!(written == total - done || self.server.is_some() && written < total - done, "{}", again.stderr);
             }

@@ -6,6 +6,7 @@ mod bad_input;
 mod columns;
 mod confidence;
 mod describe;
+mod eval;
 mod fit;
 mod inputs;
 mod kills;

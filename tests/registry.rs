@@ -24,8 +24,9 @@ fn every_function_has_its_places() {
         let kernel = match stem {
             // One step of two that have a file each.
             "fit" => "translator",
-            // Text for people, no mathematics.
-            "describe" => "mod",
+            "similarity" => "quality",
+            // Text for people, and a yes or no: no mathematics.
+            "describe" | "require" => "mod",
             stem => stem,
         };
         for (there, place) in [

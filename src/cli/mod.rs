@@ -9,6 +9,7 @@ use crate::Error;
 use crate::lake::is_caught;
 
 mod describe;
+mod eval;
 mod fit;
 mod memory;
 mod print;
@@ -31,6 +32,7 @@ struct Cli {
 enum Command {
     Fit(Box<fit::Args>),
     Translate(Box<translate::Args>),
+    Eval(Box<eval::Args>),
     Describe(describe::Args),
     Sql(sql::Args),
     Run(run::Args),
@@ -40,12 +42,13 @@ const EXAMPLES: &str = "\
 Examples:
   babelake fit --source fr.parquet --target en.parquet --key id -o fr_en.parquet
   babelake translate fr/ --to fr_as_en/ --translator fr_en.parquet
+  babelake eval --old-docs fr/ --translated fr_as_en/ --native en.parquet --key id
   babelake describe fr_en.parquet                       what it is, and how good
   babelake sql -c \"SELECT count(*) FROM 'fr_as_en/'\"   files and folders are tables; without -c type SQL
   babelake run pipelines/translate.sql                  a pipeline with its own defaults
 
-Exit codes: 0 done, 1 failed and will fail again, 2 wrong usage, 4 the data is not what it should be, 75 a store failed
-within its retries: try again later, 130 and 143 stopped by a signal (a second one ends at once).";
+Exit codes: 0 done, 1 failed and will fail again, 2 wrong usage, 3 the quality gate said no, 4 the data is not what it
+should be, 75 a store failed within its retries: try again later, 130 and 143 stopped by a signal (a second one ends at once).";
 
 /// Reads the arguments, runs the command, says what went wrong on stderr.
 pub fn run() -> ExitCode {
@@ -58,6 +61,7 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Fit(args) => fit::run(&args),
         Command::Translate(args) => return translate::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Sql(args) => sql::run(args),
         Command::Run(args) => return run::run(&args),
@@ -71,6 +75,7 @@ pub fn run() -> ExitCode {
 /// The exit code of an error of whatever origin.
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
+        Some(error) if error.is_gate() => GATE,
         Some(Error::Guard(_)) => GUARD,
         Some(error) if error.is_passing() => RETRY,
         _ => FAILED,
@@ -81,6 +86,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 const DONE: u8 = 0;
 /// It failed, and will fail again.
 const FAILED: u8 = 1;
+/// The quality gate said no.
+const GATE: u8 = 3;
 /// The data guard said no.
 const GUARD: u8 = 4;
 /// The store failed within its retries. The number is `EX_TEMPFAIL` of sysexits.h.

@@ -17,7 +17,9 @@ use arrow::util::display::{ArrayFormatter, ArrayFormatterFactory, DisplayIndex, 
 use arrow::util::pretty::pretty_format_batches_with_options;
 use clap::ValueEnum;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::memory::MemoryStream;
 use futures::TryStreamExt;
+use tokio::runtime::Runtime;
 
 use crate::pipeline::StatementReport;
 use crate::{Error, Result};
@@ -126,6 +128,15 @@ impl Printer {
     fn text(&mut self, text: &str) -> Result<()> {
         self.out.text(text)
     }
+}
+
+/// Writes a small table to stdout, in a format that is none for people.
+pub fn print_batch(format: Format, batch: RecordBatch, runtime: &Runtime) -> Result<()> {
+    let schema = batch.schema();
+    let rows = MemoryStream::try_new(vec![batch], schema, None)?;
+    let mut printer = Printer::new(Options { format, max_rows: 0 });
+    runtime.block_on(printer.read(Box::pin(rows)))?;
+    printer.show()
 }
 
 /// Writes text to stdout. When nobody reads it, that is no error.

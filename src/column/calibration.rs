@@ -3,14 +3,13 @@
 use serde_json::{Value, json};
 
 use super::keys::matches;
-use super::settings::Method;
+use super::settings::{Choice, Method};
 use super::space::KeyedAnchors;
 use super::translator::Translator;
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
-use crate::kernel::center::center_into;
 use crate::kernel::confidence::{Calibration, Confidence, Coverage, Traits, deciles};
-use crate::kernel::cosine::cosine;
+use crate::kernel::quality::similarities;
 use crate::kernel::translate::NotFinite;
 use crate::{Error, Result};
 
@@ -33,12 +32,18 @@ impl Translator {
         matches(&source.keys, &target.keys).len() >= FEWEST_ANCHORS
     }
 
+    /// [`Translator::fit`] with its confidence calibrated.
+    pub fn fit_calibrated(source: &KeyedAnchors, target: &KeyedAnchors, choice: &Choice) -> Result<Self> {
+        let (fitted, method) = Self::fit_chosen(source, target, choice)?;
+        fitted.calibrated(source, target, &method)
+    }
+
     /// The same with its confidence calibrated; `source`, `target` and `method` are those it was fitted with. In the diagnostics
     /// is the mean centred cosine of every tenth of the anchors, by confidence.
     ///
     /// Lengths of unscaled results are longer the fewer anchors a fit has: those of a fold are compared with the lengths of the
     /// anchors it was fitted on.
-    pub fn calibrated(mut self, source: &KeyedAnchors, target: &KeyedAnchors, method: &Method) -> Result<Self> {
+    fn calibrated(mut self, source: &KeyedAnchors, target: &KeyedAnchors, method: &Method) -> Result<Self> {
         let (from, to): (Vec<usize>, Vec<usize>) = matches(&source.keys, &target.keys).into_iter().unzip();
         let (source, target) = (source.select(&from), target.select(&to));
         if from.len() < FEWEST_ANCHORS {
@@ -59,7 +64,7 @@ impl Translator {
         for fold in 0..FOLDS {
             let (rest, held) = (of(false, fold), of(true, fold));
             let rest = (source.select(&rest), target.select(&rest));
-            let fitted = Self::fit(&rest.0, &rest.1, method)?;
+            let fitted = Self::fit(&rest.0, &rest.1, &Choice::Method(*method))?;
             let longer = all - typical_length(&fitted, &rest.0)?;
             fitted.see(&source.select(&held), &target.select(&held), longer, &mut seen)?;
         }
@@ -108,14 +113,12 @@ impl Translator {
         self.translation().apply(given.len(), row, scratch, &mut translated).map_err(of_anchor)?;
         let lengths = self.translation().lengths(given.len(), row, scratch).map_err(of_anchor)?;
         let traits = self.coverage().traits(given.len(), row, &lengths, scratch).map_err(of_anchor)?;
-        let (mut a, mut b) = (vec![0.0; self.target_width], vec![0.0; self.target_width]);
         let translated = Rows::new(&translated, self.target_width);
-        for ((traits, translated), native) in traits.into_iter().zip(translated.iter()).zip(native.iter()) {
+        let cosines = similarities(translated, native, &self.target_mean).map(|[_, centred, _]| centred);
+        for (traits, cosine) in traits.into_iter().zip(cosines) {
             let Some([length, rest @ ..]) = traits else { continue };
-            center_into(translated, &self.target_mean, &mut a);
-            center_into(native, &self.target_mean, &mut b);
             seen.traits.push([length + longer, rest[0], rest[1], rest[2]]);
-            seen.cosines.push(cosine(&a, &b).unwrap_or(0.0));
+            seen.cosines.push(cosine);
         }
         Ok(())
     }
@@ -141,10 +144,12 @@ mod tests {
     use crate::column::keys::Keys;
     use crate::column::settings::MethodOptions;
     use crate::column::translator::Side;
+    use crate::kernel::center::center_into;
+    use crate::kernel::cosine::cosine;
     use crate::kernel::golden::Random;
 
-    fn method(name: &str) -> Method {
-        Method::new(&MethodOptions { method: Some(name.into()), ..Default::default() }, "parseval").unwrap()
+    fn method(name: &str) -> Choice {
+        Choice::new(&MethodOptions { method: Some(name.into()), ..Default::default() }, "parseval").unwrap()
     }
 
     /// Rows of four numbers, of which the target has three and noise as loud as the fourth.
@@ -166,11 +171,11 @@ mod tests {
     #[test]
     fn the_order_of_rows_does_not_matter_and_the_map_stays() {
         let order: Vec<usize> = (0..300).collect();
-        for name in ["parseval", "irp", "linear"] {
+        for name in ["parseval", "irp", "linear", "best"] {
             let calibrated = |keys: &[usize]| {
                 let (source, target) = anchors(keys);
                 let fitted = Translator::fit(&source, &target, &method(name)).unwrap();
-                (fitted.clone(), fitted.calibrated(&source, &target, &method(name)).unwrap())
+                (fitted, Translator::fit_calibrated(&source, &target, &method(name)).unwrap())
             };
             let (plain, found) = calibrated(&order);
             let (_, again) = calibrated(&Random(4).shuffled(300));
@@ -188,8 +193,7 @@ mod tests {
         let (x, y) = sides(600);
         let rows: Vec<(&[f32], &[f32])> = x.chunks_exact(4).zip(y.chunks_exact(3)).skip(400).collect();
         for name in ["parseval", "procrustes", "ridge"] {
-            let fitted = Translator::fit(&source, &target, &method(name)).unwrap();
-            let fitted = fitted.calibrated(&source, &target, &method(name)).unwrap();
+            let fitted = Translator::fit_calibrated(&source, &target, &method(name)).unwrap();
             let (mut seen, scratch) = (Vec::new(), &mut Scratch::default());
             let found = fitted.confidence().unwrap().apply(rows.len(), |i| Some(rows[i].0), scratch).unwrap();
             let mut translated = vec![0.0; rows.len() * 3];
@@ -217,7 +221,7 @@ mod tests {
         let fitted = Translator::fit(&source, &target, &method("parseval")).unwrap();
         assert!(fitted.confidence().unwrap_err().to_string().contains("fit it again"));
         assert!(!Translator::can_be_calibrated(&source, &target));
-        let error = fitted.calibrated(&source, &target, &method("parseval")).unwrap_err();
+        let error = Translator::fit_calibrated(&source, &target, &method("parseval")).unwrap_err();
         assert!(error.to_string().contains("49 pairs of anchors are too few"), "{error}");
     }
 }

@@ -116,6 +116,11 @@ fn diagnostics(json: &str, known: &[&str], lines: &mut Lines) {
                     lines.add(&title, format!("{}\n{table}", measured(quality)));
                 }
             }
+            ("best", best) => {
+                if let Some(table) = best_table(best) {
+                    lines.add("compared", format!("{}\n{table}", compared(best)));
+                }
+            }
             ("confidence", Value::Object(_)) => {
                 if let Some(table) = confidence_table(value) {
                     lines.add(&title, format!("{}\n{table}", calibrated(value)));
@@ -203,6 +208,52 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.to_string()
+}
+
+/// How methods were compared, in one line.
+pub fn compared(best: &Value) -> String {
+    let count = |key: &str| best.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let by = best.get("by").and_then(Value::as_str).unwrap_or("");
+    format!(
+        "by {by}, out of fold over {} pairs in {} folds, pool {0}, seed {}",
+        count("anchors"),
+        count("folds"),
+        count("seed")
+    )
+}
+
+/// The comparison in a translator's diagnostics under `best` as text, with 95 % intervals; `None` where it is none.
+///
+/// Expected: `{"by", "rows": [{"name", "settings", "p_at_1", "p_at_1_low", "p_at_1_high", ..., "difference", "chosen"}, ...]}`.
+pub fn best_table(best: &Value) -> Option<String> {
+    let rows = best.get("rows")?.as_array().filter(|rows| !rows.is_empty())?;
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    const MEASURES: [(&str, &str); 5] = [
+        ("p_at_1", "P@1"),
+        ("mrr", "MRR"),
+        ("knn_overlap", "kNN overlap"),
+        ("centred_cosine", "centred cosine"),
+        ("difference", "behind the best"),
+    ];
+    let known: Vec<_> = MEASURES.iter().filter(|(key, _)| rows.iter().any(|row| row.get(key).is_some())).collect();
+    table.set_header(["", "settings"].into_iter().chain(known.iter().map(|(_, title)| *title)));
+    for row in rows {
+        let number = |key: &str| row.get(key).and_then(Value::as_f64);
+        let name = row.get("name").and_then(Value::as_str).unwrap_or("");
+        let settings = row.get("settings").and_then(Value::as_object).into_iter().flatten();
+        let settings = settings.filter(|(key, _)| !["rcond", "seed"].contains(&key.as_str()));
+        let settings: Vec<String> = settings.map(|(key, value)| format!("{key} {value}")).collect();
+        let measures = known.iter().map(|(key, _)| {
+            match (number(key), number(&format!("{key}_low")), number(&format!("{key}_high"))) {
+                (Some(mean), Some(low), Some(high)) => format!("{mean:.3} ({low:.3} to {high:.3})"),
+                _ => "n/a".to_owned(),
+            }
+        });
+        let chosen = if row.get("chosen").is_some() { " <- chosen" } else { "" };
+        table.add_row([format!("{name}{chosen}"), settings.join(", ")].into_iter().chain(measures));
+    }
+    Some(table.to_string())
 }
 
 /// The quality table in a translator's diagnostics as text; `None` where it is none.

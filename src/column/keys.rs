@@ -278,6 +278,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_replaced_in_its_place() {
+        let others: [(Keys, ArrayRef, Keys); 2] = [
+            (Keys::Int(vec![1, 2, 3]), Arc::new(Int64Array::from(vec![8, 9])), Keys::Int(vec![1, 9, 3])),
+            (
+                Keys::Text(vec!["a".into(), "b".into()]),
+                Arc::new(StringArray::from(vec!["x", "y"])),
+                Keys::Text(vec!["a".into(), "y".into()]),
+            ),
+        ];
+        for (mut keys, array, want) in others {
+            keys.replace(1, &array, 1);
+            assert_eq!(keys, want);
+        }
+    }
+
+    #[test]
     fn sorted_keys_meet() {
         let (a, b) = (Keys::Int(vec![-3, 1, 4, 9]), Keys::Int(vec![1, 2, 9]));
         assert_eq!(matches(&a, &b), [(1, 0), (3, 2)]);

@@ -3,11 +3,13 @@
 //! Stored values are structs that outlive versions. Their big parts are `ListView<FixedSizeList<Float32, d>>`: the engine
 //! repeats a scalar per row in places, and a view is then repeated, not its numbers. Widths are in the types.
 
+pub mod best;
 pub mod calibration;
 pub mod decoder;
 pub mod describe;
 pub mod embedding;
 pub mod keys;
+mod pair;
 pub mod settings;
 pub mod space;
 pub(crate) mod stored;
@@ -17,7 +19,7 @@ pub use decoder::Decoder;
 pub use describe::describe;
 pub use embedding::{Embeddings, Flaw, Width};
 pub use keys::{KeyKind, Keys};
-pub use settings::{Map, Method, MethodOptions};
+pub use settings::{BEST, Best, By, Choice, Map, Method, MethodOptions};
 pub use space::{KeyedAnchors, Space};
 pub use stored::Kind;
 pub use translator::{Side, Translator};

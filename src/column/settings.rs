@@ -13,6 +13,8 @@ pub struct MethodOptions {
     pub preset: Option<String>,
     /// One of [`METHODS`].
     pub method: Option<String>,
+    /// best: the measure to choose by, one of [`By::ALL`].
+    pub by: Option<String>,
     /// irp: how many pruned subspaces are averaged.
     pub omega: Option<i64>,
     /// irp: the smallest distance between kept anchors.
@@ -30,6 +32,96 @@ pub struct MethodOptions {
     /// Singular values up to this share of the largest are dropped.
     pub rcond: Option<f64>,
 }
+
+/// How a method is found: by name, or by comparing all of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Choice {
+    /// This one.
+    Method(Method),
+    /// The best of a fixed list on the anchors.
+    Best(Best),
+}
+
+/// What makes a method the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Best {
+    /// The measure.
+    pub by: By,
+    /// Draws the folds and the intervals.
+    pub seed: u64,
+}
+
+/// A measure that methods are chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Share of the rows that find their twin first, by cosine.
+    PAt1,
+    /// Mean of 1 / rank of the twin.
+    Mrr,
+    /// Share of the ten nearest native rows that the translated and the native row have in common.
+    KnnOverlap,
+    /// Mean cosine to the twin, the target's mean taken from both.
+    CentredCosine,
+}
+
+impl By {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::PAt1, Self::Mrr, Self::KnnOverlap, Self::CentredCosine];
+
+    /// As an option's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PAt1 => "p_at_1",
+            Self::Mrr => "mrr",
+            Self::KnnOverlap => "knn_overlap",
+            Self::CentredCosine => "centred_cosine",
+        }
+    }
+}
+
+impl Choice {
+    /// Checks options and fills in defaults; `fallback` is the method where none is named.
+    pub fn new(options: &MethodOptions, fallback: &str) -> Result<Self> {
+        let named = options.method.as_deref().unwrap_or(fallback);
+        if options.preset.is_some() || named != BEST {
+            if options.by.is_some() {
+                return Err(Error::Invalid(format!("`by` is what method '{BEST}' chooses by: set method: '{BEST}'")));
+            }
+            return Method::new(options, fallback).map(Self::Method);
+        }
+        let MethodOptions {
+            preset: _,
+            method: _,
+            by,
+            seed,
+            omega,
+            delta,
+            prune_space,
+            orthogonalise,
+            lambda,
+            scale,
+            rcond,
+        } = options;
+        let settled = omega.is_some() || delta.is_some() || prune_space.is_some() || orthogonalise.is_some();
+        if settled || lambda.is_some() || scale.is_some() || rcond.is_some() {
+            return Err(Error::Invalid(format!(
+                "method '{BEST}' compares methods with settings of their own: give it `by` and `seed` alone, or name a method"
+            )));
+        }
+        let by = by.as_deref().unwrap_or(By::PAt1.name());
+        let Some(by) = By::ALL.into_iter().find(|known| known.name() == by) else {
+            let known = quoted(&By::ALL.map(By::name));
+            return Err(Error::Invalid(format!("by '{by}' is unknown: {known} are known")));
+        };
+        let Ok(seed) = u64::try_from(seed.unwrap_or(1)) else {
+            return Err(Error::Invalid("seed is negative: use 0 or more".into()));
+        };
+        Ok(Self::Best(Best { by, seed }))
+    }
+}
+
+/// The name of the choice by comparison.
+pub const BEST: &str = "best";
 
 /// A method with its settings, checked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -158,6 +250,11 @@ impl Method {
             }
         }
         let named = if options.preset.is_some() { "irp" } else { options.method.as_deref().unwrap_or(fallback) };
+        if named == BEST {
+            return invalid(format!(
+                "method '{BEST}' compares methods on pairs: fit with it (emb_fit, emb_translator)"
+            ));
+        }
         if !METHODS.contains(&named) {
             return invalid(format!("method '{named}' is unknown: {} are known", quoted(&METHODS)));
         }

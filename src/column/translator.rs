@@ -5,16 +5,18 @@ use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::DataType;
 use serde_json::{Value, json};
 
+use super::best::{self, Comparison};
 use super::keys::{Keys, matches};
-use super::settings::{Map, Method, Scale};
+use super::pair::{Numbers, Pair};
+use super::settings::{Best, Choice, Method};
 use super::space::KeyedAnchors;
 use super::stored::{self, Builder, Digest, Kind, Stored, field};
+use crate::kernel::Rows;
 use crate::kernel::confidence::Calibration;
 use crate::kernel::decoder::Member;
 use crate::kernel::space::{directions, median};
 use crate::kernel::svd::{Conditioning, round};
 use crate::kernel::translate::{Length, Translation};
-use crate::kernel::{Rows, alignment, translator};
 use crate::{Error, Result};
 
 /// A translator as it is stored.
@@ -50,7 +52,7 @@ pub struct Translator {
     pub source_directions: ScalarBuffer<f32>,
     /// Variances along them, m.
     pub source_variances: Vec<f64>,
-    /// What the confidence in a row rests on, see [`Translator::calibrated`].
+    /// What the confidence in a row rests on, see [`Translator::fit_calibrated`].
     pub calibration: Option<Calibration>,
     /// Blake3 of its numbers, names and settings: equal values have equal digests.
     pub digest: String,
@@ -71,61 +73,29 @@ pub struct Side<'a> {
 
 impl Translator {
     /// Fits from two spaces, their anchors matched by key. Each space keeps its own mean and scale; frames and pruning use
-    /// the common keys.
-    pub fn fit(source: &KeyedAnchors, target: &KeyedAnchors, method: &Method) -> Result<Self> {
-        if source.keys.kind() != target.keys.kind() {
-            return Err(Error::Invalid(format!(
-                "the source's keys are {}s and the target's are {}s: CAST one of them so that they can meet",
-                source.keys.kind(),
-                target.keys.kind()
-            )));
-        }
-        let pairs = matches(&source.keys, &target.keys);
-        if pairs.len() < 2 {
-            return Err(Error::Invalid(format!(
-                "{} of {} source and {} target anchors have a common key: at least two pairs are needed",
-                pairs.len(),
-                source.keys.len(),
-                target.keys.len()
-            )));
-        }
-        let (from, to): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
-        let without_twin = (source.keys.len() - pairs.len(), target.keys.len() - pairs.len());
-        let scales = (source.scale, target.scale, median(&target.norms));
-        let (source, target) = (source.select(&from), target.select(&to));
-        let (x, y, rcond) = (source.unit(), target.unit(), method.rcond);
-        let mut target_mean = target.mean.clone();
-        let fitted = match method.map {
-            Map::Irp(irp) => {
-                let starts = target.starts(irp.omega, irp.seed);
-                let pruned = if irp.prune_source { x } else { y };
-                let fit = if irp.polar { translator::irp_polar } else { translator::irp };
-                fit(x, y, pruned, &irp.ensemble(&starts, rcond))?
-            }
-            Map::Parseval => translator::parseval(x, y, rcond)?,
-            Map::Procrustes => alignment::procrustes(x, y, rcond)?,
-            Map::Linear => alignment::linear(x, y, 0.0, rcond)?,
-            Map::Ridge { lambda } => alignment::linear(x, y, lambda, rcond)?,
-            Map::LOrtho => alignment::l_ortho(x, y, rcond)?,
-            Map::Affine => {
-                let (fitted, shift) = alignment::affine(source.centred().as_ref(), target.centred().as_ref(), rcond)?;
-                target_mean = target.mean.iter().zip(shift).map(|(&m, s)| (f64::from(m) + s) as f32).collect();
-                fitted
+    /// the common keys. The best method is chosen on the common keys too, and the translator is then the same as if that
+    /// method had been asked for, but for its diagnostics.
+    pub fn fit(source: &KeyedAnchors, target: &KeyedAnchors, choice: &Choice) -> Result<Self> {
+        Ok(Self::fit_chosen(source, target, choice)?.0)
+    }
+
+    /// The same, and the method.
+    pub(super) fn fit_chosen(source: &KeyedAnchors, target: &KeyedAnchors, choice: &Choice) -> Result<(Self, Method)> {
+        let (pair, without_twin) = matched(source, target)?;
+        let median_norm = median(&target.norms);
+        let (source, target) = pair;
+        let (method, compared) = match choice {
+            Choice::Method(method) => (*method, None),
+            Choice::Best(best) => {
+                let found = best::compare(&source, &target, median_norm, best)?.choose(best.by);
+                (found.method, Some(found.compared))
             }
         };
-        let (source_scale, mean_norm, median_norm) = scales;
-        let (scale, length) = match (method.map, method.scale) {
-            (Map::Affine, _) => (1.0, Length::Source),
-            (_, Scale::MeanNorm) => (mean_norm, Length::Scaled),
-            (_, Scale::MedianNorm) => (median_norm, Length::Scaled),
-            (_, Scale::Energy) => (translator::energy_scale(x, fitted.matrix.as_ref(), &target.norms), Length::Scaled),
-            (_, Scale::Source) => (mean_norm / source_scale, Length::Source),
-            (_, Scale::Unit) => (mean_norm, Length::Unit),
-            (_, Scale::None) => (1.0, Length::Scaled),
-        };
-        let directions = directions(x, &source.norms)?;
+        let Numbers { fitted, target_mean, scale, length } =
+            Pair::new(&source, &target, median_norm, method.rcond).fit(&method)?;
+        let directions = directions(source.unit(), &source.norms)?;
         let mut diagnostics = json!({
-            "anchors": pairs.len(),
+            "anchors": source.keys.len(),
             "source_anchors_without_twin": without_twin.0,
             "target_anchors_without_twin": without_twin.1,
         });
@@ -140,6 +110,9 @@ impl Translator {
         if !fitted.members.is_empty() {
             diagnostics["members"] = members_json(&fitted.members);
         }
+        if let Some(compared) = compared {
+            diagnostics["best"] = compared;
+        }
         let mut translator = Self {
             method: method.name().to_owned(),
             settings: method.settings().to_string(),
@@ -148,7 +121,7 @@ impl Translator {
             target_width: target.width,
             source_mean: source.mean,
             matrix: round(fitted.matrix.as_ref()).into(),
-            target_mean,
+            target_mean: target_mean.into(),
             scale,
             length,
             unit_output: target.unit_vectors,
@@ -161,18 +134,25 @@ impl Translator {
             diagnostics: diagnostics.to_string(),
         };
         translator.digest = translator.compute_digest();
-        Ok(translator)
+        Ok((translator, method))
+    }
+
+    /// [`Translator::fit`] from rows: row i of both sides has key i.
+    pub fn fit_rows(keys: &Keys, source: &Side<'_>, target: &Side<'_>, choice: &Choice) -> Result<Self> {
+        let (source, target) = Self::anchors(keys, source, target)?;
+        Self::fit(&source, &target, choice)
     }
 
     /// The anchors of both sides: row i of both has key i.
     pub fn anchors(keys: &Keys, source: &Side<'_>, target: &Side<'_>) -> Result<(KeyedAnchors, KeyedAnchors)> {
-        let anchors = |name: &str, side: &Side<'_>| {
-            KeyedAnchors::fit(keys, side.rows, side.encoder, side.mean).map_err(|error| match error {
-                Error::Kernel(error) => Error::Invalid(format!("{name}: {error}")),
-                other => other,
-            })
-        };
-        Ok((anchors("source", source)?, anchors("target", target)?))
+        Ok((source.anchors("source", keys)?, target.anchors("target", keys)?))
+    }
+
+    /// How [`Translator::fit_rows`] finds the method where the best is asked for.
+    pub fn compare(keys: &Keys, source: &Side<'_>, target: &Side<'_>, best: &Best) -> Result<Comparison> {
+        let (source, target) = Self::anchors(keys, source, target)?;
+        let ((source, matching), _) = matched(&source, &target)?;
+        best::compare(&source, &matching, median(&target.norms), best)
     }
 
     /// The numbers that translate.
@@ -308,6 +288,38 @@ impl Translator {
         stored.check_digest(&translator.compute_digest())?;
         Ok(Some(translator))
     }
+}
+
+impl Side<'_> {
+    fn anchors(&self, name: &str, keys: &Keys) -> Result<KeyedAnchors> {
+        KeyedAnchors::fit(keys, self.rows, self.encoder, self.mean).map_err(|error| match error {
+            Error::Kernel(error) => Error::Invalid(format!("{name}: {error}")),
+            other => other,
+        })
+    }
+}
+
+/// The anchors of both spaces whose keys both have, and how many of each have no twin.
+fn matched(source: &KeyedAnchors, target: &KeyedAnchors) -> Result<((KeyedAnchors, KeyedAnchors), (usize, usize))> {
+    if source.keys.kind() != target.keys.kind() {
+        return Err(Error::Invalid(format!(
+            "the source's keys are {}s and the target's are {}s: CAST one of them so that they can meet",
+            source.keys.kind(),
+            target.keys.kind()
+        )));
+    }
+    let pairs = matches(&source.keys, &target.keys);
+    if pairs.len() < 2 {
+        return Err(Error::Invalid(format!(
+            "{} of {} source and {} target anchors have a common key: at least two pairs are needed",
+            pairs.len(),
+            source.keys.len(),
+            target.keys.len()
+        )));
+    }
+    let (from, to): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
+    let without_twin = (source.keys.len() - pairs.len(), target.keys.len() - pairs.len());
+    Ok(((source.select(&from), target.select(&to)), without_twin))
 }
 
 /// An inverse's conditioning for people.

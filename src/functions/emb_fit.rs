@@ -1,9 +1,9 @@
 //! `emb_fit(key, source, target, {method, ..., source_encoder, target_encoder, source_mean, target_mean})`: a translator from
 //! parallel anchors in one step: bit for bit what `emb_translator` gives of two spaces over the same rows.
 //!
-//! Without `method` it is `parseval`. `calibrate: true` calibrates its confidence, see `emb_confidence`. Rows are centred by the anchors' means, or by those given. Pairs with a NULL side are
-//! left out. Duplicate keys, fewer than two pairs, more than 20,000 pairs, a NULL key beside vectors, a NULL or non-finite item, a
-//! mean of another width are errors.
+//! Without `method` it is `parseval`. `calibrate: true` calibrates its confidence, see `emb_confidence`. Rows are centred by the
+//! anchors' means, or by those given. Pairs with a NULL side are left out. Duplicate keys, fewer than two pairs, more than 20,000
+//! pairs, a NULL key beside vectors, a NULL or non-finite item, a mean of another width are errors.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
@@ -13,14 +13,15 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use super::aggregate::{Aggregate, literal_options};
 use super::arguments::Call;
 use super::collect::{Collected, FromAll};
-use super::options::{CALIBRATE, Kind, METHOD, Spec, spec};
+use super::options::{BY, CALIBRATE, Kind, METHOD, Spec, spec};
 use crate::column::{Side, Translator};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct EmbFit;
 
-const SIDES: [Spec; 4] = [
+const SIDES: [Spec; 5] = [
+    BY,
     spec("source_encoder", Kind::Text),
     spec("target_encoder", Kind::Text),
     spec("source_mean", Kind::Vector),
@@ -51,7 +52,7 @@ impl Aggregate for EmbFit {
 
     fn accumulator(&self, call: &Call<'_>, args: &AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let options = literal_options(Self::NAME, args, 3)?;
-        let (method, calibrate) = (options.method(0, "parseval")?, options.calibrate(0)?);
+        let (choice, calibrate) = (options.choice(0, "parseval")?, options.calibrate(0)?);
         let source = options.text("source_encoder", 0)?.unwrap_or_default();
         let target = options.text("target_encoder", 0)?.unwrap_or_default();
         let widths = widths(call)?;
@@ -62,10 +63,8 @@ impl Aggregate for EmbFit {
             let source = Side { rows: rows.rows(0), encoder: &source, mean: source_mean.as_deref() };
             let target = Side { rows: rows.rows(1), encoder: &target, mean: target_mean.as_deref() };
             let (source, target) = Translator::anchors(rows.keys(), &source, &target)?;
-            let mut fitted = Translator::fit(&source, &target, &method)?;
-            if calibrate {
-                fitted = fitted.calibrated(&source, &target, &method)?;
-            }
+            let fit = if calibrate { Translator::fit_calibrated } else { Translator::fit };
+            let fitted = fit(&source, &target, &choice)?;
             Ok(ScalarValue::Struct(fitted.to_array()?.into()))
         })))
     }

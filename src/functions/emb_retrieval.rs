@@ -4,7 +4,8 @@
 //!
 //! Exact, in single precision. Rows with a NULL side are left out; of the others the `pool` rows (10,000) whose keys are
 //! drawn first ask and are searched. A rank counts all documents that score at least as high as the own one: ties count
-//! against. NULL where there are no rows. Duplicate keys, a NULL key beside vectors, a NULL or non-finite item are errors.
+//! against. NULL where there are no rows. Duplicate keys in the pool, a NULL key beside vectors, a NULL or non-finite item are
+//! errors.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};
@@ -34,16 +35,12 @@ const MEASURES: [Named; 6] = [
 ];
 
 fn search(function: &str, options: &Options<'_>) -> Result<Search> {
-    let metric = match options.text("metric", 0)?.as_deref() {
-        None | Some("cosine") => Metric::Cosine,
-        Some("centred_cosine") => Metric::CentredCosine,
-        Some("inner_product") => Metric::InnerProduct,
-        Some("l2") => Metric::L2,
-        Some(other) => {
-            return exec_err!(
-                "{function}: metric '{other}' is unknown: 'cosine', 'centred_cosine', 'inner_product' and 'l2' are known"
-            );
-        }
+    let name = options.text("metric", 0)?;
+    let Some(metric) = name.as_deref().map_or(Some(Metric::default()), Metric::named) else {
+        return exec_err!(
+            "{function}: metric '{}' is unknown: 'cosine', 'centred_cosine', 'inner_product' and 'l2' are known",
+            name.unwrap_or_default()
+        );
     };
     let csls = match options.integer("csls", 0)? {
         None => None,

@@ -12,7 +12,7 @@ use datafusion::logical_expr::ColumnarValue;
 
 use super::arguments::{Batch, Call, StoredColumn, failed};
 use super::memo::Memo;
-use super::options::{CALIBRATE, METHOD};
+use super::options::{BY, CALIBRATE, METHOD};
 use super::scalar::Scalar;
 use crate::column::{Space, Translator};
 
@@ -38,7 +38,7 @@ impl Scalar for EmbTranslator {
 
     fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
         call.count(2, 3)?;
-        call.options(2, &[&METHOD[..], &[CALIBRATE]].concat())?;
+        call.options(2, &[&METHOD[..], &[BY, CALIBRATE]].concat())?;
         let ((source_keys, source), (target_keys, target)) =
             (call.space(0, "source_space")?, call.space(1, "target_space")?);
         if source_keys != target_keys {
@@ -56,7 +56,7 @@ impl Scalar for EmbTranslator {
         let key = |row| {
             let source = sources.digest(row).ok_or_else(|| null(0, "source_space"))?;
             let target = targets.digest(row).ok_or_else(|| null(1, "target_space"))?;
-            Ok(format!("{source} {target} {:?} {}", options.method(row, "parseval")?, options.calibrate(row)?))
+            Ok(format!("{source} {target} {:?} {}", options.choice(row, "parseval")?, options.calibrate(row)?))
         };
         batch.stored_result(key, |row, key| {
             self.translators.get(key, || {
@@ -65,14 +65,10 @@ impl Scalar for EmbTranslator {
                     space.map_err(|error| failed(Self::NAME, error))?.ok_or_else(|| null(i, name))
                 };
                 let (source, target) = (read(&sources, 0, "source_space")?, read(&targets, 1, "target_space")?);
-                let method = options.method(row, "parseval")?;
-                let (source, target) = (&source.anchors, &target.anchors);
-                let calibrate = options.calibrate(row)?;
-                let fitted = Translator::fit(source, target, &method).and_then(|fitted| match calibrate {
-                    true => fitted.calibrated(source, target, &method),
-                    false => Ok(fitted),
-                });
-                fitted.and_then(|fitted| fitted.to_array()).map_err(|error| failed(Self::NAME, error))
+                let choice = options.choice(row, "parseval")?;
+                let fit = if options.calibrate(row)? { Translator::fit_calibrated } else { Translator::fit };
+                let translator = fit(&source.anchors, &target.anchors, &choice);
+                translator.and_then(|fitted| fitted.to_array()).map_err(|error| failed(Self::NAME, error))
             })
         })
     }

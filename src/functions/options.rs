@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::{Result, exec_err, plan_err};
 
 use super::arguments::failed;
-use crate::column::{Embeddings, Method, MethodOptions, Width};
+use crate::column::{Choice, Embeddings, Method, MethodOptions, Width};
 use crate::kernel::norm::is_finite;
 
 /// The type of an option's value.
@@ -55,6 +55,8 @@ pub const METHOD: [Spec; 10] = [
     spec("rcond", Kind::Number),
 ];
 
+/// What method 'best' chooses by.
+pub const BY: Spec = spec("by", Kind::Text);
 /// Whether the confidence of a fitted translator is calibrated, see [`Options::calibrate`].
 pub const CALIBRATE: Spec = spec("calibrate", Kind::Flag);
 
@@ -156,9 +158,19 @@ impl<'a> Options<'a> {
 
     /// The method of a row; `fallback` where none is named.
     pub fn method(&self, row: usize, fallback: &str) -> Result<Method> {
-        let options = MethodOptions {
+        Method::new(&self.method_options(row)?, fallback).map_err(|error| failed(self.function, error))
+    }
+
+    /// The method of a row, or that it is to be chosen; `fallback` where none is named.
+    pub fn choice(&self, row: usize, fallback: &str) -> Result<Choice> {
+        Choice::new(&self.method_options(row)?, fallback).map_err(|error| failed(self.function, error))
+    }
+
+    fn method_options(&self, row: usize) -> Result<MethodOptions> {
+        Ok(MethodOptions {
             preset: self.text("preset", row)?,
             method: self.text("method", row)?,
+            by: self.text("by", row)?,
             omega: self.integer("omega", row)?,
             delta: self.number("delta", row)?,
             seed: self.integer("seed", row)?,
@@ -167,7 +179,6 @@ impl<'a> Options<'a> {
             lambda: self.number("lambda", row)?,
             scale: self.text("scale", row)?,
             rcond: self.number("rcond", row)?,
-        };
-        Method::new(&options, fallback).map_err(|error| failed(self.function, error))
+        })
     }
 }

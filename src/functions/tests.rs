@@ -4,14 +4,18 @@ use std::any::Any;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Float32Type, Schema};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
 use datafusion::datasource::MemTable;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use super::arguments::Call;
 use super::emb_translator::EmbTranslator;
-use super::{register_all, scalar};
-use crate::column::{Width, embedding};
+use super::options::Options;
+use super::{measures, register_all, scalar};
+use crate::column::{Keys, Width, embedding};
 
 const SOURCE: usize = 6;
 const TARGET: usize = 5;
@@ -84,6 +88,100 @@ async fn rows_partitions_and_batches_do_not_change_a_bit() {
             assert_eq!(*expected.get_or_insert(found.clone()), found, "{method} in {partitions} partitions");
         }
     }
+}
+
+/// Every measure over the translations of all rows, and what it compares them with.
+const MEASURES: [&str; 8] = [
+    "emb_retrieval(id, t, y, {pool: 300, seed: 2})",
+    "emb_retrieval('key ' || id, t, y, {pool: 300, metric: 'centred_cosine', csls: 5})",
+    "emb_retrieval(id, t, y, {metric: 'l2'})",
+    "emb_knn_overlap(id, t, y, {pool: 300})",
+    "emb_similarity(id, t, y, {pool: 300})",
+    "emb_mixed(id, y, t, CASE WHEN id % 3 = 0 THEN 'native' ELSE 'translated' END, {pool: 300, threshold: 0.1})",
+    "emb_cka(x, y)",
+    "emb_svcca(x, y)",
+];
+
+/// All numbers of a struct or a column of one row.
+fn numbers(column: &ArrayRef) -> Vec<f64> {
+    let columns = match column.as_struct_opt() {
+        Some(fields) => fields.columns().to_vec(),
+        None => vec![Arc::clone(column)],
+    };
+    let number = |column: &ArrayRef| cast(column, &DataType::Float64).unwrap().as_primitive::<Float64Type>().value(0);
+    columns.iter().map(number).collect()
+}
+
+#[tokio::test]
+async fn rows_partitions_and_batches_do_not_change_a_measure() {
+    let mut expected: Vec<Option<Vec<f64>>> = vec![None; MEASURES.len()];
+    for (partitions, batch_size, pieces, step) in [(1, 8192, 1, 1), (2, 64, 11, 3), (3, 7, 50, 11)] {
+        let shuffled: Vec<i64> = (0..700).map(|id| id * step % 700).collect();
+        let batches = shuffled.chunks(700_usize.div_ceil(pieces)).map(rows).collect();
+        let context = context(batches, partitions, batch_size);
+        query(&context, "CREATE TABLE fitted AS SELECT emb_fit(id, x, y) AS t FROM rows WHERE id < 60").await.unwrap();
+        query(&context, "CREATE VIEW all_rows AS SELECT *, emb_translate(x, (SELECT t FROM fitted)) AS t FROM rows")
+            .await
+            .unwrap();
+        for (measure, expected) in MEASURES.iter().zip(&mut expected) {
+            let found = query(&context, &format!("SELECT {measure} FROM all_rows")).await.unwrap();
+            let found = numbers(found[0].column(0));
+            let want = expected.get_or_insert_with(|| found.clone());
+            let tolerance = if measure.contains("cca") || measure.contains("cka") { 1e-9 } else { 0.0 };
+            assert_eq!(found.len(), want.len());
+            for (found, want) in found.iter().zip(want) {
+                assert!((*found - *want).abs() <= tolerance, "{measure} in {partitions} partitions: {found}, {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pool_holds_no_more_rows_than_it_says() {
+    let batch = |from: i64| rows(&(from..from + 1000).collect::<Vec<_>>());
+    let fields = batch(0).schema();
+    let fields = [fields.fields()[0].clone(), fields.fields()[2].clone(), fields.fields()[2].clone()];
+    let call = Call { function: "emb_retrieval", syntax: "", fields: &fields, literals: &[] };
+    let options = Options::none("emb_retrieval");
+    let collected = measures::pairs("emb_retrieval", &call, &["query", "document"], &options).unwrap();
+    let mut collected = collected.pool(50, 0);
+    let mut sizes = Vec::new();
+    for from in (0..20_000).step_by(1000) {
+        let batch = batch(from);
+        collected.update(&[batch.column(0).clone(), batch.column(2).clone(), batch.column(2).clone()]).unwrap();
+        assert_eq!(collected.keys().len(), 50);
+        sizes.push(collected.size());
+    }
+    assert!(sizes.iter().all(|size| *size == sizes[0] && *size < 10_000), "{sizes:?}");
+    // The rows kept are the first of the draw, each with its own vectors.
+    let all = Keys::Int((0..20_000).collect());
+    let mut first: Vec<i64> = all.drawn("pool", 0)[..50].iter().map(|&i| i as i64).collect();
+    first.sort_unstable();
+    let order = collected.keys().order();
+    assert_eq!(collected.keys().select(&order), Keys::Int(first.clone()));
+    for (&place, id) in order.iter().zip(first) {
+        assert_eq!(collected.rows(1).row(place)[0], number(id, 100));
+    }
+}
+
+#[tokio::test]
+async fn groups_beyond_the_memory_fail_with_the_bytes_needed() {
+    let batches: Vec<RecordBatch> = (0..20).map(|i| rows(&(i * 1000..i * 1000 + 1000).collect::<Vec<_>>())).collect();
+    let schema = batches[0].schema();
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(200_000, 1.0).build_arc().unwrap();
+    let mut context = SessionContext::new_with_config_rt(SessionConfig::new().with_target_partitions(2), runtime);
+    register_all(&mut context).unwrap();
+    context.register_table("rows", Arc::new(MemTable::try_new(schema, vec![batches]).unwrap())).unwrap();
+    for sql in [
+        "SELECT emb_retrieval(id, y, y) FROM rows",
+        "SELECT id % 4, emb_retrieval(id, y, y) FROM rows GROUP BY id % 4",
+        "SELECT id % 4000, emb_cka(x, y) FROM rows GROUP BY id % 4000",
+    ] {
+        let error = query(&context, sql).await.unwrap_err();
+        assert!(error.contains("Failed to allocate additional"), "{sql}: {error}");
+    }
+    // What fits, runs.
+    query(&context, "SELECT emb_retrieval(id, y, y, {pool: 100}) FROM rows").await.unwrap();
 }
 
 #[tokio::test]

@@ -11,19 +11,26 @@ use super::{Error, Rows};
 
 /// Orthogonal Procrustes: the T with orthonormal rows (columns, where d_x > d_y) that minimises `|U_x T - U_y|_F` where the
 /// widths agree: the polar factor of `U_x^T U_y` (Schönemann 1966). Other widths take the same factor of the thin SVD.
-pub fn procrustes(source: Rows<'_>, target: Rows<'_>, rcond: f64) -> Result<Fitted, Error> {
-    Spanned::of(widen(source).as_ref(), rcond)?.polar(|sigma| sigma, widen(target).as_ref())
+pub fn procrustes(source: &Spanned, target: Rows<'_>) -> Result<Fitted, Error> {
+    source.polar(|sigma| sigma, widen(target).as_ref())
 }
 
 /// Least squares with a ridge: `T = (U_x^T U_x + lambda sigma_1^2 I)^-1 U_x^T U_y`. With `lambda` = 0 the plain least squares
 /// solution, of least norm where there are many.
-pub fn linear(source: Rows<'_>, target: Rows<'_>, lambda: f64, rcond: f64) -> Result<Fitted, Error> {
-    Ok(Spanned::of(widen(source).as_ref(), rcond)?.solve(lambda, widen(target).as_ref()))
+pub fn linear(source: &Spanned, target: Rows<'_>, lambda: f64) -> Fitted {
+    source.solve(lambda, widen(target).as_ref())
 }
 
 /// The least squares map made orthogonal: the polar factor of [`linear`].
-pub fn l_ortho(source: Rows<'_>, target: Rows<'_>, rcond: f64) -> Result<Fitted, Error> {
-    Spanned::of(widen(source).as_ref(), rcond)?.polar(|sigma| 1.0 / sigma, widen(target).as_ref())
+pub fn l_ortho(source: &Spanned, target: Rows<'_>) -> Result<Fitted, Error> {
+    source.polar(|sigma| 1.0 / sigma, widen(target).as_ref())
+}
+
+/// Parseval frames: `T = F_x^T F_y` with `F = P V^T` of each space's unit anchors, each space alone. Nothing is pruned.
+pub fn parseval(source: &Spanned, target: &Spanned) -> Fitted {
+    let matrix = product(source.frame().transpose(), target.frame().as_ref());
+    let conditioning = vec![("source_frame", source.kept), ("target_frame", target.kept)];
+    Fitted { matrix, members: Vec::new(), conditioning }
 }
 
 /// The affine map of rows with their lengths, `y = x T + shift`, by least squares; `shift` has d_y numbers.
@@ -41,7 +48,7 @@ pub fn affine(source: MatRef<'_, f64>, target: MatRef<'_, f64>, rcond: f64) -> R
     Ok((fitted, shift))
 }
 
-/// A source's rows as their thin SVD, cut at rcond.
+/// Rows as their thin SVD, cut at rcond. Several maps may be fitted to one.
 #[derive(Debug)]
 pub struct Spanned {
     svd: ThinSvd,
@@ -50,10 +57,20 @@ pub struct Spanned {
 }
 
 impl Spanned {
+    /// Of unit anchors.
+    pub fn of_anchors(unit: Rows<'_>, rcond: f64) -> Result<Self, Error> {
+        Self::of(widen(unit).as_ref(), rcond)
+    }
+
     /// Of the rows of `a`.
     pub fn of(a: MatRef<'_, f64>, rcond: f64) -> Result<Self, Error> {
         let svd = thin_svd(a)?;
         Ok(Self { kept: svd.conditioning(rcond), svd, rcond })
+    }
+
+    /// Their Parseval frame `P V^T`: see [`polar_factor`].
+    fn frame(&self) -> Mat<f64> {
+        product(self.svd.u.get(.., ..self.kept.rank), self.svd.v.get(.., ..self.kept.rank).transpose())
     }
 
     /// `diag(weight(sigma)) P^T right`, rank x d_y.
@@ -86,7 +103,7 @@ impl Spanned {
 mod tests {
     use super::*;
     use crate::kernel::decoder::Ensemble;
-    use crate::kernel::golden::{self, Random, assert_golden, assert_near, flat, similar, with_threads};
+    use crate::kernel::golden::{self, Random, assert_golden, assert_near, flat, similar, spanned, with_threads};
     use crate::kernel::space::{Anchors, centred, median, spectrum};
     use crate::kernel::svd::DEFAULT_RCOND;
     use crate::kernel::translator::{energy_scale, irp, irp_polar};
@@ -126,10 +143,11 @@ mod tests {
             let golden = |fitted: &Fitted, want: &golden::Matrix, what: &str| {
                 assert_golden(&flat(fitted.matrix.as_ref()), &want.data, &format!("{name}: {what}"));
             };
-            golden(&procrustes(x, y, rcond).unwrap(), &case.procrustes, "procrustes");
-            golden(&linear(x, y, 0.0, rcond).unwrap(), &case.linear, "linear");
-            golden(&linear(x, y, case.lambda, rcond).unwrap(), &case.ridge, "ridge");
-            golden(&l_ortho(x, y, rcond).unwrap(), &case.l_ortho, "l_ortho");
+            let source = spanned(x, rcond);
+            golden(&procrustes(&source, y).unwrap(), &case.procrustes, "procrustes");
+            golden(&linear(&source, y, 0.0), &case.linear, "linear");
+            golden(&linear(&source, y, case.lambda), &case.ridge, "ridge");
+            golden(&l_ortho(&source, y).unwrap(), &case.l_ortho, "l_ortho");
             let some = |rows: Rows<'_>, norms: &[f64]| {
                 let some = &rows.as_slice()[..case.affine_rows * rows.width()];
                 centred(Rows::new(some, rows.width()), norms)
@@ -168,9 +186,10 @@ mod tests {
             let y = Rows::new(&y, d_y);
             let (source, target) = (Anchors::new(x).unwrap(), Anchors::new(y).unwrap());
             prop_assume!(spectrum(source.unit()).unwrap().conditioning.condition_number() < 100.0);
-            let fits = [procrustes, l_ortho, |x: Rows<'_>, y: Rows<'_>, rcond: f64| linear(x, y, 0.0, rcond)];
+            let spanned = spanned(source.unit(), 1e-3);
+            let fits = [procrustes, l_ortho, |x: &Spanned, y: Rows<'_>| Ok(linear(x, y, 0.0))];
             for fit in fits {
-                let fitted = fit(source.unit(), target.unit(), 1e-3).unwrap();
+                let fitted = fit(&spanned, target.unit()).unwrap();
                 assert_near(&flat(fitted.matrix.as_ref()), &flat(q.as_ref()), 1e-4, "the rotation");
             }
             let (fitted, shift) = affine(widen(x).as_ref(), widen(y).as_ref(), DEFAULT_RCOND).unwrap();
@@ -189,14 +208,14 @@ mod tests {
             let residual = |fitted: &Fitted| {
                 (product(widen(x).as_ref(), fitted.matrix.as_ref()) - widen(y)).squared_norm_l2()
             };
-            let plain = linear(x, y, 0.0, DEFAULT_RCOND).unwrap();
-            let ridge = linear(x, y, 0.1, DEFAULT_RCOND).unwrap();
+            let spanned = spanned(x, DEFAULT_RCOND);
+            let (plain, ridge) = (linear(&spanned, y, 0.0), linear(&spanned, y, 0.1));
             prop_assert!(ridge.matrix.norm_l2() <= plain.matrix.norm_l2() + 1e-9);
-            for other in [&ridge, &procrustes(x, y, DEFAULT_RCOND).unwrap(), &l_ortho(x, y, DEFAULT_RCOND).unwrap()] {
+            for other in [&ridge, &procrustes(&spanned, y).unwrap(), &l_ortho(&spanned, y).unwrap()] {
                 prop_assert!(residual(&plain) <= residual(other) + 1e-9);
             }
             for fit in [procrustes, l_ortho] {
-                let sigma = thin_svd(fit(x, y, DEFAULT_RCOND).unwrap().matrix.as_ref()).unwrap().sigma;
+                let sigma = thin_svd(fit(&spanned, y).unwrap().matrix.as_ref()).unwrap().sigma;
                 prop_assert!(sigma.iter().all(|&s| (s - 1.0).abs() < 1e-9 || s < 1e-9), "{sigma:?}");
             }
         }
@@ -208,8 +227,9 @@ mod tests {
             let fit = || {
                 let source = Anchors::new(Rows::new(&x, 24)).unwrap();
                 let target = Anchors::new(Rows::new(&y, 33)).unwrap();
-                let fits = [procrustes, l_ortho, |x: Rows<'_>, y: Rows<'_>, rcond: f64| linear(x, y, 0.1, rcond)];
-                let fitted = fits.map(|fit| fit(source.unit(), target.unit(), DEFAULT_RCOND).unwrap().matrix);
+                let spanned = spanned(source.unit(), DEFAULT_RCOND);
+                let fits = [procrustes, l_ortho, |x: &Spanned, y: Rows<'_>| Ok(linear(x, y, 0.1))];
+                let fitted = fits.map(|fit| fit(&spanned, target.unit()).unwrap().matrix);
                 fitted.map(|matrix| flat(matrix.as_ref()).iter().map(|x| x.to_bits()).collect::<Vec<_>>())
             };
             prop_assert_eq!(with_threads(1, fit), with_threads(2, fit));

@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn alignments_are_golden() {
-        for case in golden::cases::<Case>(include_str!("../../tests/golden/alignment.json")) {
+        for case in golden::cases::<Case>(include_str!("../../tests/golden/cka.json")) {
             let (a, b) = (case.a.narrow(), case.b.narrow());
             let (a, b) = (Rows::new(&a, case.a.columns), Rows::new(&b, case.b.columns));
             let (mut ab, mut ba, mut aa) = (

@@ -147,3 +147,13 @@ pub fn bits(numbers: &[f32]) -> Vec<u32> {
 pub fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool").install(work)
 }
+
+/// Parseval frames of unit anchors, see [`super::alignment::parseval`].
+pub fn parseval(source: Rows<'_>, target: Rows<'_>, rcond: f64) -> super::translator::Fitted {
+    super::alignment::parseval(&spanned(source, rcond), &spanned(target, rcond))
+}
+
+/// Unit anchors decomposed.
+pub fn spanned(unit: Rows<'_>, rcond: f64) -> super::alignment::Spanned {
+    super::alignment::Spanned::of_anchors(unit, rcond).unwrap()
+}

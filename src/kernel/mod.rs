@@ -22,6 +22,7 @@ pub mod norm;
 pub mod normalize;
 pub mod prune;
 pub mod quality;
+pub mod ranking;
 pub mod relative;
 pub mod rescale;
 pub mod retrieval;

@@ -20,20 +20,24 @@ pub struct Similarity<T = f64> {
 pub fn similarity(translated: Rows<'_>, native: Rows<'_>, center: &[f32]) -> Option<Similarity> {
     let n = native.len();
     let mut sums = [0.0; 3];
-    measures(translated, native, center).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
+    similarities(translated, native, center).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
     let [cosine, centred_cosine, mse] = sums.map(|sum| sum / n as f64);
     (n > 0).then_some(Similarity { cosine, centred_cosine, mse })
 }
 
 /// [`similarity`] with intervals drawn by `seed`.
 pub fn estimated(translated: Rows<'_>, native: Rows<'_>, center: &[f32], seed: u64) -> Option<Similarity<Estimate>> {
-    let rows: Vec<[f64; 3]> = measures(translated, native, center).collect();
+    let rows: Vec<[f64; 3]> = similarities(translated, native, center).collect();
     let [cosine, centred_cosine, mse] = estimates(&rows, seed)?;
     Some(Similarity { cosine, centred_cosine, mse })
 }
 
 /// Cosine, centred cosine and mean squared difference of every pair.
-fn measures(translated: Rows<'_>, native: Rows<'_>, center: &[f32]) -> impl Iterator<Item = [f64; 3]> {
+pub fn similarities<'a>(
+    translated: Rows<'a>,
+    native: Rows<'a>,
+    center: &'a [f32],
+) -> impl Iterator<Item = [f64; 3]> + 'a {
     let (mut a, mut b) = (vec![0.0; center.len()], vec![0.0; center.len()]);
     translated.iter().zip(native.iter()).map(move |(t, y)| {
         center_into(t, center, &mut a);

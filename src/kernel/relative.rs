@@ -36,7 +36,7 @@ pub fn relative<'r>(
 mod tests {
     use super::*;
     use crate::kernel::decode::Decoding;
-    use crate::kernel::golden::{Random, assert_near, bits, ensemble, flat, wide};
+    use crate::kernel::golden::{self, Random, assert_near, bits, ensemble, flat, wide};
     use crate::kernel::space::Anchors;
     use crate::kernel::svd::{DEFAULT_RCOND, pinv, polar_factor, round, widen};
     use crate::kernel::{decoder, translator};
@@ -69,7 +69,7 @@ mod tests {
             let inverse = decoder::irp(target.unit(), target.unit(), &ensemble(&starts, delta)).unwrap();
             let pruned = translator::irp(source.unit(), target.unit(), target.unit(), &ensemble(&starts, delta)).unwrap();
             let frame = |anchors: &Anchors| polar_factor(widen(anchors.unit()).as_ref(), DEFAULT_RCOND).unwrap().0;
-            let framed = translator::parseval(source.unit(), target.unit(), DEFAULT_RCOND).unwrap();
+            let framed = golden::parseval(source.unit(), target.unit(), DEFAULT_RCOND);
 
             let steps = steps(&source.mean);
             for (encoder, decoder, fitted) in [

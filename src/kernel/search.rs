@@ -25,6 +25,21 @@ pub enum Metric {
     L2,
 }
 
+impl Metric {
+    /// All of them, by name.
+    pub const ALL: [(&str, Self); 4] = [
+        ("cosine", Self::Cosine),
+        ("centred_cosine", Self::CentredCosine),
+        ("inner_product", Self::InnerProduct),
+        ("l2", Self::L2),
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, metric)| metric)
+    }
+}
+
 /// Makes vectors ready for the product.
 #[derive(Debug)]
 pub struct Prepare {
@@ -129,6 +144,7 @@ impl<'a> Index<'a> {
     /// The `k` documents of highest score for each query, highest first; ties go to the lower index. With `others`, query i
     /// does not find document i.
     pub fn nearest(&self, queries: Rows<'_>, k: usize, others: bool) -> Vec<Vec<Neighbour>> {
+        let k = k.min(self.len);
         self.search(queries, |scores| {
             let mut nearest = vec![Vec::with_capacity(k + 1); scores.asked.len()];
             for documents in self.blocks() {

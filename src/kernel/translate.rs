@@ -181,7 +181,7 @@ mod tests {
                 (fitted, source.unit.clone(), round(inverse.matrix.as_ref()))
             } else {
                 let frame = |unit| round(polar_factor(widen(unit).as_ref(), DEFAULT_RCOND).unwrap().0.as_ref());
-                let fitted = translator::parseval(source.unit(), target.unit(), DEFAULT_RCOND).unwrap();
+                let fitted = golden::parseval(source.unit(), target.unit(), DEFAULT_RCOND);
                 (fitted, frame(source.unit()), frame(target.unit()))
             };
             let chosen: Vec<_> = fitted.members.iter().map(|member| member.chosen.clone()).collect();

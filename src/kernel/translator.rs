@@ -4,7 +4,7 @@ use faer::{Mat, MatRef};
 
 use super::alignment::Spanned;
 use super::decoder::Ensemble;
-use super::svd::{Conditioning, polar_factor, product, widen};
+use super::svd::{Conditioning, product, widen};
 use super::{Error, Rows, decoder};
 
 /// A fitted matrix and what its inverses were like.
@@ -38,15 +38,6 @@ pub fn irp_polar(
     Ok(Fitted { members: decoder.members, ..fitted })
 }
 
-/// Parseval frames: `T = F_x^T F_y` with `F = P V^T` of each space's unit anchors. Nothing is pruned.
-pub fn parseval(source: Rows<'_>, target: Rows<'_>, rcond: f64) -> Result<Fitted, Error> {
-    let (source, target) =
-        rayon::join(|| polar_factor(widen(source).as_ref(), rcond), || polar_factor(widen(target).as_ref(), rcond));
-    let ((source_frame, source), (target_frame, target)) = (source?, target?);
-    let matrix = product(source_frame.transpose(), target_frame.as_ref());
-    Ok(Fitted { matrix, members: Vec::new(), conditioning: vec![("source_frame", source), ("target_frame", target)] })
-}
-
 /// The scale at which the translated anchors have the energy of the target's: `sqrt(sum |C_y|^2 / sum |U_x T|^2)`; `norms` are
 /// the lengths of the rows of C_y. 0 where T loses every anchor.
 pub fn energy_scale(source: Rows<'_>, matrix: MatRef<'_, f64>, norms: &[f64]) -> f64 {
@@ -60,7 +51,7 @@ mod tests {
     use crate::kernel::golden::{self, Random, assert_golden, assert_near, ensemble, flat, similar, with_threads};
     use crate::kernel::quality::similarity;
     use crate::kernel::space::Anchors;
-    use crate::kernel::svd::{DEFAULT_RCOND, round};
+    use crate::kernel::svd::{DEFAULT_RCOND, polar_factor, round};
     use crate::kernel::translate::{Length, Translation};
     use proptest::prelude::*;
 
@@ -103,7 +94,7 @@ mod tests {
                 let (frame, _) = polar_factor(widen(rows).as_ref(), case.rcond).unwrap();
                 assert_golden(&flat(frame.as_ref()), &want.data, name);
             }
-            let fitted = parseval(source, target, case.rcond).unwrap();
+            let fitted = golden::parseval(source, target, case.rcond);
             assert_golden(&flat(fitted.matrix.as_ref()), &case.parseval.data, name);
         }
     }
@@ -133,7 +124,7 @@ mod tests {
             let starts = [random.below(k)];
             let everything = Ensemble { rcond: 1e-3, ..ensemble(&starts, 0.0) };
             let unpruned = irp(source.unit(), target.unit(), target.unit(), &everything).unwrap();
-            let framed = parseval(source.unit(), target.unit(), 1e-3).unwrap();
+            let framed = golden::parseval(source.unit(), target.unit(), 1e-3);
             for fitted in [unpruned, framed] {
                 let matrix = round(fitted.matrix.as_ref());
                 assert_near(&flat(fitted.matrix.as_ref()), &flat(q.as_ref()), 1e-4, "the rotation");
@@ -179,7 +170,7 @@ mod tests {
                 let target = Anchors::new(Rows::new(&y, 33)).unwrap();
                 let starts = [3, 9, 27, 50, 66];
                 let pruned = irp(source.unit(), target.unit(), target.unit(), &ensemble(&starts, delta)).unwrap();
-                let framed = parseval(source.unit(), target.unit(), DEFAULT_RCOND).unwrap();
+                let framed = golden::parseval(source.unit(), target.unit(), DEFAULT_RCOND);
                 let bits = |a: &Mat<f64>| flat(a.as_ref()).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 (bits(&pruned.matrix), pruned.members, bits(&framed.matrix))
             };

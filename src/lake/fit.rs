@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::condition::Condition;
+use super::gate::{Gate, Judgement};
 use super::inputs::Inputs;
-use super::quality::{Trial, measure};
+use super::quality::{Trial, estimated, measure};
 use super::table::{At, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
 use super::{Place, stored};
 use crate::column::calibration::FEWEST_ANCHORS;
-use crate::column::{self, Method, Translator};
+use crate::column::{self, Choice, Keys, Method, Translator};
 use crate::kernel::Rows;
 use crate::kernel::keyed::{Draw, draw};
 use crate::{Error, Result, session};
@@ -28,6 +29,8 @@ const POOL: usize = 10_000;
 const ENOUGH_PAIRS: usize = 400;
 /// See [`ENOUGH_PAIRS`].
 const FEWEST_HELD_OUT: usize = 200;
+/// Held-out rows of a slice that a gate is for.
+const SMALLEST_SLICE: usize = 100;
 /// Below that, P@1 and MRR look better than they are.
 const SMALL_POOL: usize = 1000;
 
@@ -54,8 +57,13 @@ pub struct Request {
     pub anchors: Option<usize>,
     /// What is held out to measure.
     pub hold_out: HoldOut,
-    /// The method.
-    pub method: Method,
+    /// The method; the best is chosen on all the anchors.
+    pub method: Choice,
+    /// What the translator must reach on held-out rows.
+    pub gate: Option<Gate>,
+    /// A column of the source: the gate is for the worst of the slices, rows of one value, of at least
+    /// [`SMALLEST_SLICE`] held-out rows.
+    pub slice: Option<String>,
     /// Whether rows are centred by the means of the whole tables instead of the anchors'.
     pub corpus_mean: bool,
     /// Draws anchors, held-out rows and the pool.
@@ -84,6 +92,8 @@ pub struct Fit {
     pub quality: Option<Value>,
     /// What a person should know before using it.
     pub cautions: Vec<String>,
+    /// What the gate says, where there is one.
+    pub judgement: Option<Judgement>,
 }
 
 /// Fits. Depends on keys, vectors, settings and the seed alone, not on the order of rows or their files.
@@ -102,10 +112,17 @@ pub fn fit(request: &Request) -> Result<Fit> {
     let session = session::context(&session::Settings::default())?;
     let condition = |option, sql| Condition { option, sql, session: &session };
     let (evaluate, group) = match &request.hold_out {
-        HoldOut::Keys => (None, None),
+        HoldOut::Keys => (None, request.slice.as_deref()),
         HoldOut::Groups(column) => (None, Some(column.as_str())),
-        HoldOut::Where(sql) => (Some(condition("--eval-where", sql.as_str())), None),
+        HoldOut::Where(sql) => (Some(condition("--eval-where", sql.as_str())), request.slice.as_deref()),
     };
+    if let (HoldOut::Groups(group), Some(slice)) = (&request.hold_out, &request.slice)
+        && group != slice
+    {
+        return Err(Error::Invalid(format!(
+            "--group `{group}` and --slice `{slice}` are two columns: slices can be those of the groups, or without --group"
+        )));
+    }
     let anchors = request.anchors_where.as_deref().map(|sql| condition("--where", sql));
     let conditions = Conditions { anchors, evaluate, group };
     let pairs = pairs(&source, &target, &request.key, &conditions, PoolDraw { size: POOL, seed: request.seed })?;
@@ -119,35 +136,6 @@ pub fn fit(request: &Request) -> Result<Fit> {
     let held_out = hold_out(&pairs, request);
     let mut cautions = Vec::new();
 
-    let quality = match &held_out {
-        Some(held) => {
-            let rest = by_draw.iter().copied().filter(|&pair| pairs.anchor[pair] && !held.pairs[pair]);
-            let anchors = gathered.first(rest, cap)?;
-            let queries = gathered.first(held.drawn.iter().copied(), MAX_QUERIES)?;
-            if anchors.len() < 2 || queries.is_empty() {
-                None
-            } else {
-                let measured = request.fit_on(&gathered, &anchors, means.as_ref(), false)?;
-                let pool = gathered.pool(&queries)?;
-                let native = gathered.rows(&queries, Side::Target);
-                let asked = gathered.rows(&queries, Side::Source);
-                let trial = Trial {
-                    queries: Rows::new(&asked, source_vectors.width()),
-                    natives: Rows::new(&native, target_vectors.width()),
-                    pool: Rows::new(&pool, target_vectors.width()),
-                };
-                Some(json!({
-                    "queries": queries.len(),
-                    "pool": trial.pool.len(),
-                    "anchors": anchors.len(),
-                    "held_out": held.by,
-                    "rows": measure(&measured, &trial)?,
-                }))
-            }
-        }
-        None => None,
-    };
-
     let anchors = gathered.first(by_draw.iter().copied().filter(|&pair| pairs.anchor[pair]), cap)?;
     if anchors.len() < 2 {
         return Err(Error::Invalid(format!(
@@ -158,7 +146,44 @@ pub fn fit(request: &Request) -> Result<Fit> {
             gathered.nulls()
         )));
     }
-    let mut translator = request.fit_on(&gathered, &anchors, means.as_ref(), true)?;
+    let (method, compared) = request.choose(&gathered, &anchors, means.as_ref())?;
+    let mut translator = request.fit_on(&gathered, &anchors, means.as_ref(), method, true)?;
+
+    let mut judgement = None;
+    let quality = match &held_out {
+        Some(held) => {
+            let rest = by_draw.iter().copied().filter(|&pair| pairs.anchor[pair] && !held.pairs[pair]);
+            let rest = gathered.first(rest, cap)?;
+            let queries = gathered.first(held.drawn.iter().copied(), MAX_QUERIES)?;
+            if rest.len() < 2 || queries.is_empty() {
+                None
+            } else {
+                let without = request.fit_on(&gathered, &rest, means.as_ref(), method, false)?;
+                let pool = gathered.pool(&queries)?;
+                let native = gathered.rows(&queries, Side::Target);
+                let asked = gathered.rows(&queries, Side::Source);
+                let trial = Trial {
+                    queries: Rows::new(&asked, source_vectors.width()),
+                    natives: Rows::new(&native, target_vectors.width()),
+                    pool: Rows::new(&pool, target_vectors.width()),
+                };
+                let measured = measure(&without, &trial, request.seed)?;
+                let groups = queries.iter().map(|&pair| pairs.group[pair].as_deref());
+                judgement = request.judge(&measured.rows, groups)?;
+                Some(json!({
+                    "queries": queries.len(),
+                    "pool": trial.pool.len(),
+                    "anchors": rest.len(),
+                    "held_out": held.by,
+                    "rows": measured.table,
+                }))
+            }
+        }
+        None => None,
+    };
+    if let (Some(gate), None) = (&request.gate, &judgement) {
+        return Err(Error::Gate(format!("the gate {gate} cannot be judged, as no pairs could be held out: {ADVICE}")));
+    }
 
     let candidates = pairs.anchor.iter().filter(|anchor| **anchor).count();
     let found = json!({
@@ -175,6 +200,9 @@ pub fn fit(request: &Request) -> Result<Fit> {
     diagnostics["fit"] = found.clone();
     if let Some(sql) = &request.anchors_where {
         diagnostics["fit"]["where"] = sql.as_str().into();
+    }
+    if let Some(compared) = compared {
+        diagnostics["best"] = compared;
     }
     if let Some(quality) = &quality {
         diagnostics["quality"] = quality.clone();
@@ -205,7 +233,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
         )),
         Some(_) => {}
     }
-    Ok(Fit { translator, found, quality, cautions })
+    Ok(Fit { translator, found, quality, cautions, judgement })
 }
 
 /// Stores a translator; see [`Place::check_writable`] for what is not replaced.
@@ -214,14 +242,54 @@ pub fn store(translator: &Translator, place: &Place, overwrite: bool) -> Result<
     stored::write_translator(translator, place)
 }
 
+/// What to do where a translation is not good enough.
+pub const ADVICE: &str = "embed the lake again with the target's model, or add anchors and fit again";
+
+/// The means to centre by, where they are not those of the anchors.
+type Means = (Vec<f32>, Vec<f32>);
+
 impl Request {
+    /// The method to fit with, and how it was found where it was chosen.
+    fn choose(
+        &self,
+        gathered: &Gathered<'_>,
+        anchors: &[usize],
+        means: Option<&Means>,
+    ) -> Result<(Method, Option<Value>)> {
+        match &self.method {
+            Choice::Method(method) => Ok((*method, None)),
+            Choice::Best(best) => {
+                let found = self.on(gathered, anchors, means, |keys, source, target| {
+                    Ok(Translator::compare(keys, source, target, best)?.choose(best.by))
+                })?;
+                Ok((found.method, Some(found.compared)))
+            }
+        }
+    }
+
     fn fit_on(
         &self,
         gathered: &Gathered<'_>,
         anchors: &[usize],
-        means: Option<&(Vec<f32>, Vec<f32>)>,
+        means: Option<&Means>,
+        method: Method,
         calibrate: bool,
     ) -> Result<Translator> {
+        self.on(gathered, anchors, means, |keys, source, target| {
+            let (source, target) = Translator::anchors(keys, source, target)?;
+            let calibrate = calibrate && Translator::can_be_calibrated(&source, &target);
+            let fit = if calibrate { Translator::fit_calibrated } else { Translator::fit };
+            fit(&source, &target, &Choice::Method(method))
+        })
+    }
+
+    fn on<T>(
+        &self,
+        gathered: &Gathered<'_>,
+        anchors: &[usize],
+        means: Option<&Means>,
+        work: impl FnOnce(&Keys, &column::Side<'_>, &column::Side<'_>) -> Result<T>,
+    ) -> Result<T> {
         let (source, target) = (gathered.rows(anchors, Side::Source), gathered.rows(anchors, Side::Target));
         let source = column::Side {
             rows: Rows::new(&source, gathered.source.width()),
@@ -233,12 +301,34 @@ impl Request {
             encoder: &self.target_name,
             mean: means.map(|(_, mean)| mean.as_slice()),
         };
-        let (source, target) = Translator::anchors(&gathered.pairs.keys.select(anchors), &source, &target)?;
-        let fitted = Translator::fit(&source, &target, &self.method)?;
-        match calibrate && Translator::can_be_calibrated(&source, &target) {
-            true => fitted.calibrated(&source, &target, &self.method),
-            false => Ok(fitted),
+        work(&gathered.pairs.keys.select(anchors), &source, &target)
+    }
+
+    /// What the gate says of held-out rows with these measures and slices: of all of them, or of the slice that is worst for
+    /// it.
+    fn judge<'g>(&self, rows: &[[f64; 6]], groups: impl Iterator<Item = Option<&'g str>>) -> Result<Option<Judgement>> {
+        let Some(gate) = &self.gate else { return Ok(None) };
+        let Some(column) = &self.slice else {
+            return gate.judge(&estimated(rows, self.seed), None).map(Some);
+        };
+        let mut slices: BTreeMap<Option<&str>, Vec<[f64; 6]>> = BTreeMap::new();
+        for (row, group) in rows.iter().zip(groups) {
+            slices.entry(group).or_default().push(*row);
         }
+        let mut worst: Option<Judgement> = None;
+        for (group, rows) in slices.iter().filter(|(_, rows)| rows.len() >= SMALLEST_SLICE) {
+            let name = format!("{column} = {}", group.map_or("NULL".to_owned(), |group| format!("'{group}'")));
+            let judged = gate.judge(&estimated(rows, self.seed), None)?.of(&format!("{name}, {} rows", rows.len()));
+            if worst.as_ref().is_none_or(|worst| judged.is_worse_than(worst)) {
+                worst = Some(judged);
+            }
+        }
+        worst.map(Some).ok_or_else(|| {
+            Error::Gate(format!(
+                "the gate {gate} cannot be judged: no slice of `{column}` has {SMALLEST_SLICE} held-out rows: hold out more, \
+                 or leave out --slice"
+            ))
+        })
     }
 }
 

@@ -6,10 +6,13 @@
 
 mod condition;
 pub mod describe;
+pub mod eval;
 mod file;
 pub mod fit;
 mod folder;
+pub mod gate;
 pub mod inputs;
+mod judgements;
 mod lineage;
 mod output;
 mod partitions;

@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload, PutResult};
+use parquet::arrow::ArrowWriter;
 use tokio::task::JoinSet;
 
 use super::Place;
@@ -89,6 +91,14 @@ impl Output {
     fn failed(&self, error: &object_store::Error) -> Error {
         Error::store(self.place.shown(), "cannot be written", error)
     }
+}
+
+/// Writes a small table as one Parquet file.
+pub fn write_batch(place: &Place, batch: &RecordBatch) -> Result<()> {
+    let mut writer = ArrowWriter::try_new(Output::new(place), batch.schema(), None)?;
+    writer.write(batch)?;
+    writer.into_inner()?.complete()?;
+    Ok(())
 }
 
 impl Upload {

@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::gate::Measures;
 use crate::column::Translator;
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
-use crate::kernel::quality::similarity;
-use crate::kernel::retrieval::{Search, retrieval};
+use crate::kernel::bootstrap::{Estimate, estimates};
+use crate::kernel::quality::similarities;
+use crate::kernel::retrieval::{Search, ranks};
 use crate::{Error, Result};
 
 /// Held-out rows, and what they are searched in.
@@ -20,36 +22,72 @@ pub struct Trial<'a> {
     pub pool: Rows<'a>,
 }
 
+/// The measures of a row.
+pub const MEASURES: [&str; 6] = ["cosine", "centred_cosine", "p_at_1", "p_at_5", "p_at_10", "mrr"];
+
+/// What was measured.
+#[derive(Debug)]
+pub struct Measured {
+    /// A JSON object for each row of the quality table: `name`, and of each measure the mean and its 95 % interval
+    /// (`p_at_1`, `p_at_1_low`, `p_at_1_high`).
+    pub table: Vec<Value>,
+    /// The measures of each translated row.
+    pub rows: Vec<[f64; 6]>,
+}
+
 /// Measures a translator, *mean-only* (every row becomes the target mean) and *do-nothing* (rows stay as they are; no
-/// measure where the widths differ): one JSON object a row with `name`, `cosine`, `centred_cosine`, `p_at_1`, `mrr`.
+/// measure where the widths differ).
 ///
 /// Cosines are to the target's own vectors, centred ones after the target anchors' mean is taken from both. Retrieval is by
-/// plain cosine, ties count against.
-pub fn measure(translator: &Translator, trial: &Trial<'_>) -> Result<Vec<Value>> {
+/// plain cosine, ties count against. Intervals are drawn by `seed`.
+pub fn measure(translator: &Translator, trial: &Trial<'_>, seed: u64) -> Result<Measured> {
     let (queries, width) = (trial.queries, translator.target_width);
     let mut translated = vec![0.0; queries.len() * width];
     translator
         .translation()
         .apply(queries.len(), |i| Some(queries.row(i)), &mut Scratch::default(), &mut translated)
         .map_err(|flaw| Error::Invalid(format!("held-out row {} has an item that is NaN or infinite", flaw.row)))?;
-    let mean = translator.target_mean.repeat(queries.len());
-    let same_width = translator.source_width == width;
-    Ok(vec![
-        row(&translator.method, Some(Rows::new(&translated, width)), trial, &translator.target_mean),
-        row("mean-only", Some(Rows::new(&mean, width)), trial, &translator.target_mean),
-        row("do-nothing", same_width.then_some(queries), trial, &translator.target_mean),
-    ])
+    let center = &translator.target_mean;
+    let mean = center.repeat(queries.len());
+    let rows = row_measures(Rows::new(&translated, width), trial, center);
+    let mean_only = row_measures(Rows::new(&mean, width), trial, center);
+    let do_nothing = (translator.source_width == width).then(|| row_measures(queries, trial, center));
+    let table = vec![
+        row(&translator.method, Some(&rows), seed),
+        row("mean-only", Some(&mean_only), seed),
+        row("do-nothing", do_nothing.as_deref(), seed),
+    ];
+    Ok(Measured { table, rows })
 }
 
-fn row(name: &str, answers: Option<Rows<'_>>, trial: &Trial<'_>, mean: &[f32]) -> Value {
+fn row_measures(answers: Rows<'_>, trial: &Trial<'_>, center: &[f32]) -> Vec<[f64; 6]> {
     let own: Vec<usize> = (0..trial.natives.len()).collect();
-    let similar = answers.and_then(|answers| similarity(answers, trial.natives, mean));
-    let found = answers.and_then(|answers| retrieval(answers, trial.pool, &own, Search::default(), 0));
-    json!({
-        "name": name,
-        "cosine": similar.map(|similar| similar.cosine),
-        "centred_cosine": similar.map(|similar| similar.centred_cosine),
-        "p_at_1": found.map(|found| found.p_at_1.mean),
-        "mrr": found.map(|found| found.mrr.mean),
-    })
+    let ranks = ranks(answers, trial.pool, &own, Search::default());
+    let similar = similarities(answers, trial.natives, center);
+    let at = |rank: usize, k: usize| f64::from(u8::from(rank <= k));
+    let row = |([cosine, centred, _], rank): ([f64; 3], usize)| {
+        [cosine, centred, at(rank, 1), at(rank, 5), at(rank, 10), 1.0 / rank as f64]
+    };
+    similar.zip(ranks).map(row).collect()
+}
+
+fn row(name: &str, rows: Option<&[[f64; 6]]>, seed: u64) -> Value {
+    let mut row = json!({ "name": name });
+    let estimated = rows.map(|rows| estimated(rows, seed)).unwrap_or_default();
+    for name in MEASURES {
+        let Some(Estimate { mean, low, high }) = estimated.get(name).copied() else {
+            row[name] = Value::Null;
+            continue;
+        };
+        row[name] = mean.into();
+        row[format!("{name}_low")] = low.into();
+        row[format!("{name}_high")] = high.into();
+    }
+    row
+}
+
+/// Means and 95 % intervals of [`MEASURES`] over rows, by name; none without rows.
+pub fn estimated(rows: &[[f64; 6]], seed: u64) -> Measures {
+    let estimates = estimates(rows, seed).into_iter().flatten();
+    MEASURES.into_iter().map(str::to_owned).zip(estimates).collect()
 }

@@ -144,6 +144,84 @@ impl Table {
         }
     }
 
+    /// The keys of all rows, ascending, and where they are. A key that occurs twice is an error.
+    pub fn keys(&self, key: &[String]) -> Result<(Keys, Vec<At>)> {
+        let mut all: Option<Keyed> = None;
+        self.scan(key, &Conditions::default(), &mut None, |batch| {
+            match &mut all {
+                Some(all) => all.append(&batch),
+                none => *none = Some(batch),
+            }
+            Ok(())
+        })?;
+        let Some(all) = all else { return Err(Error::file(&self.shown, "has no rows")) };
+        let order = all.keys.order();
+        if let Some(pair) = order.windows(2).find(|pair| all.keys.compare(pair[0], &all.keys, pair[1]).is_eq()) {
+            return Err(self.duplicate(&all.keys.display(pair[0]), all.at[pair[0]], all.at[pair[1]]));
+        }
+        Ok((all.keys.select(&order), order.iter().map(|&row| all.at[row]).collect()))
+    }
+
+    /// Where the rows with these keys are, which are keys of the table `like`; `None` where there is no such row. One of them
+    /// that occurs twice is an error.
+    pub fn find(&self, key: &[String], keys: &Keys, like: (&Self, &[String])) -> Result<Vec<Option<At>>> {
+        let mut kinds = None;
+        like.0.check_keys(like.1, &mut kinds)?;
+        let index = KeyIndex::new(keys, |_, _| ());
+        let mut found: Vec<Option<At>> = vec![None; keys.len()];
+        self.scan(key, &Conditions::default(), &mut kinds, |batch| {
+            for (row, &at) in batch.at.iter().enumerate() {
+                let Some(place) = index.get(&batch.keys, row) else { continue };
+                if let Some(first) = found[place].replace(at) {
+                    return Err(self.duplicate(&keys.display(place), first, at));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Checks that every file has these key columns, of the kinds found before.
+    pub fn check_keys(&self, key: &[String], kinds: &mut Option<(Vec<KeyKind>, String)>) -> Result<()> {
+        self.files.iter().try_for_each(|file| {
+            let columns = key.iter().map(|name| file.column(name)).collect::<Result<Vec<_>>>()?;
+            check_kinds(file, key, &columns, kinds)
+        })
+    }
+
+    /// Reads some columns of all files, batch by batch, with the file and the batch's first row in it. The columns of a batch
+    /// are in the order asked for.
+    pub fn columns(&self, names: &[&str], mut each: impl FnMut(&File, u64, &[ArrayRef]) -> Result<()>) -> Result<()> {
+        for file in &self.files {
+            let wanted = names.iter().map(|name| file.column(name)).collect::<Result<Vec<_>>>()?;
+            let mut columns = wanted.clone();
+            columns.sort_unstable();
+            columns.dedup();
+            let mut first = 0u64;
+            for batch in file.read(&columns, file.batch_rows(&columns, None), None)? {
+                let batch = batch?;
+                let place = |column: &usize| columns.binary_search(column).unwrap_or(0);
+                let parts: Vec<ArrayRef> =
+                    wanted.iter().map(|column| Arc::clone(batch.column(place(column)))).collect();
+                each(file, first, &parts)?;
+                first += batch.num_rows() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    fn duplicate(&self, key: &str, first: At, second: At) -> Error {
+        Error::file(
+            &self.shown,
+            format!(
+                "key {key} occurs more than once: {} and {}; a key must name one row (drop one of them, or select with \
+                 --where)",
+                self.place_of(first),
+                self.place_of(second)
+            ),
+        )
+    }
+
     /// Reads keys and what the conditions need, and hands over the rows that count, batch by batch in the order of the files.
     fn scan(
         &self,
@@ -265,23 +343,11 @@ pub fn pairs(
         }
         for row in 0..batch.at.len() {
             let Some(found) = index.get(&batch.keys, row) else { continue };
-            let duplicate = |table: &Table, first: At, second: At| {
-                Error::file(
-                    table.shown(),
-                    format!(
-                        "key {} occurs more than once: {} and {}; a key must name one row (drop one of them, or select \
-                         with --where)",
-                        batch.keys.display(row),
-                        table.place_of(first),
-                        table.place_of(second)
-                    ),
-                )
-            };
             if let Some(&second) = twice.get(&found) {
-                return Err(duplicate(held_table, held.at[found], second));
+                return Err(held_table.duplicate(&batch.keys.display(row), held.at[found], second));
             }
             if let Some(first) = twins[found] {
-                return Err(duplicate(other_table, first, batch.at[row]));
+                return Err(other_table.duplicate(&batch.keys.display(row), first, batch.at[row]));
             }
             twins[found] = Some(batch.at[row]);
             matched.push(Match {
@@ -364,27 +430,32 @@ impl Keyed {
     }
 
     /// Where each key is, and the second row of each key that occurs twice.
-    fn index(&self) -> (Index<'_>, HashMap<usize, At>) {
+    fn index(&self) -> (KeyIndex<'_>, HashMap<usize, At>) {
         let mut twice = HashMap::new();
-        let mut repeated = |first: usize, second: usize| {
+        let index = KeyIndex::new(&self.keys, |first: usize, second: usize| {
             twice.entry(first).or_insert(self.at[second]);
-        };
-        let index = match &self.keys {
-            Keys::Int(keys) => Index::Int(index_of(keys.iter().copied(), &mut repeated)),
-            Keys::Text(keys) => Index::Text(index_of(keys.iter().map(String::as_str), &mut repeated)),
-        };
+        });
         (index, twice)
     }
 }
 
 /// Where each key is in a list of keys.
-enum Index<'a> {
+pub enum KeyIndex<'a> {
     Int(HashMap<i64, usize>),
     Text(HashMap<&'a str, usize>),
 }
 
-impl Index<'_> {
-    fn get(&self, keys: &Keys, row: usize) -> Option<usize> {
+impl<'a> KeyIndex<'a> {
+    /// Of `keys`; `repeated` is told of a key's first place and of each later one.
+    pub fn new(keys: &'a Keys, mut repeated: impl FnMut(usize, usize)) -> Self {
+        match keys {
+            Keys::Int(keys) => Self::Int(index_of(keys.iter().copied(), &mut repeated)),
+            Keys::Text(keys) => Self::Text(index_of(keys.iter().map(String::as_str), &mut repeated)),
+        }
+    }
+
+    /// The place of key `row` of `keys`.
+    pub fn get(&self, keys: &Keys, row: usize) -> Option<usize> {
         match (self, keys) {
             (Self::Int(index), Keys::Int(keys)) => index.get(&keys[row]).copied(),
             (Self::Text(index), Keys::Text(keys)) => index.get(keys[row].as_str()).copied(),
@@ -465,7 +536,7 @@ fn check_kinds(
 }
 
 /// The keys of the `wanted` rows. Several columns make a composite key: the JSON array of their values.
-fn read_keys(file: &File, names: &[String], parts: &[ArrayRef], first: u64, wanted: &[usize]) -> Result<Keys> {
+pub fn read_keys(file: &File, names: &[String], parts: &[ArrayRef], first: u64, wanted: &[usize]) -> Result<Keys> {
     let mut normal = Vec::with_capacity(parts.len());
     for (name, part) in names.iter().zip(parts) {
         let array = Keys::normalize(part).map_err(|flaw| match flaw {
@@ -515,6 +586,11 @@ pub struct Vectors<'a> {
 }
 
 impl Vectors<'_> {
+    /// The table they are of.
+    pub fn table(&self) -> &Table {
+        self.table
+    }
+
     /// Numbers in a row.
     pub fn width(&self) -> usize {
         self.width

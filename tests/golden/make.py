@@ -331,7 +331,31 @@ def mixed_cases():
                **{name: float(x) for name, x in oracle.mixed(queries, documents, translated, k, threshold).items()}}
 
 
-def alignment_cases():
+def ranking_cases():
+    rng = np.random.default_rng(11)
+    documents = f32(rng.normal(size=(80, 6)) + 0.4)
+    queries = f32(rng.normal(size=(12, 6)) + 0.4)
+    check_top(queries, documents, 10, False)
+    found = oracle.scores(queries, documents)
+    check_order = np.sort(found, axis=1)[:, ::-1][:, :11]
+    assert (check_order[:, :-1] - check_order[:, 1:]).min() > 1e-6, "close call"
+    for name, most, grades in (("one relevant document", 1, [1.0]), ("graded", 8, [0.5, 1.0, 2.0, 3.0]), ("more than ten", 40, [1.0, 3.0])):
+        relevant = []
+        for row in found:
+            count = most if most == 1 else int(rng.integers(1, most + 1))
+            # Half of them from near the query, or hardly one would be found.
+            near = np.argsort(-row, kind="stable")[:30]
+            chosen = {int(d): float(rng.choice(grades)) for d in rng.permutation(near)[: (count + 1) // 2]}
+            for d in rng.permutation(len(documents)):
+                if len(chosen) < count:
+                    chosen.setdefault(int(d), float(rng.choice(grades)))
+            relevant.append(dict(sorted(chosen.items())))
+        yield {"name": name, "queries": matrix(queries), "documents": matrix(documents),
+               "relevant": [list(map(list, r.items())) for r in relevant],
+               "measures": [[float(x) for x in row] for row in oracle.ranking(queries, documents, relevant)]}
+
+
+def cka_cases():
     rng = np.random.default_rng(9)
     x, y = pair(9, 40, 6, 5)
     # The fixture of latentis (github.com/Flegyas/latentis): linear CKA 0.2815, SVCCA 0.8125.
@@ -398,7 +422,8 @@ def main():
     dump("metrics.json", metric_cases())
     dump("knn_overlap.json", knn_overlap_cases())
     dump("mixed.json", mixed_cases())
-    dump("alignment.json", alignment_cases())
+    dump("ranking.json", ranking_cases())
+    dump("cka.json", cka_cases())
     dump("bootstrap.json", bootstrap_cases())
     dump("confidence.json", confidence_cases())
 

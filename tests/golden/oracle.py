@@ -229,6 +229,19 @@ def mixed(queries, documents, translated, k, old_threshold):
     }
 
 
+def ranking(queries, documents, relevant, k=10):
+    """Recall, nDCG (linear gain) and reciprocal rank at k; relevant: a dict of grades a query."""
+    rows = []
+    for row, grades in zip(scores(queries, documents), relevant):
+        order = np.argsort(-row, kind="stable")[:k].tolist()
+        gains = np.array([grades.get(d, 0.0) for d in order])
+        best = np.sort(np.array(list(grades.values())))[::-1][:k]
+        dcg = lambda g: (g / np.log2(np.arange(2, len(g) + 2))).sum()
+        hits = np.flatnonzero(gains > 0)
+        rows.append([len(hits) / min(k, len(grades)), dcg(gains) / dcg(best), 1.0 / (hits[0] + 1) if len(hits) else 0.0])
+    return rows
+
+
 def cka(a, b):
     """By the n x n Gram matrices, as in the article."""
     n = len(a)
