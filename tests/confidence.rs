@@ -63,7 +63,9 @@ fn confidence_is_a_column_beside_the_vectors() {
 fn a_row_group_that_is_split_has_the_same_confidences() {
     let world = World::new();
     // 64 kB a row out: a part is 512 rows.
-    world.fitted(3, 16384);
+    world.write("x.parquet", &table(0..60, 3, 1));
+    world.write("y.parquet", &table(0..60, 16384, 2));
+    world.ok("fit --source x.parquet --target y.parquet --key id -o t.parquet --method parseval");
     let input = table(0..1200, 3, 4);
     world.write_groups("one.parquet", &input, 1200);
     world.write_groups("many.parquet", &input, 100);
