@@ -136,7 +136,7 @@ fn main() {
     let bench = Bench { runtime, context, x, wanted };
     bench.sql(&format!(
         "CREATE TABLE made AS SELECT emb_space(id, x) AS sx, emb_space(id, y) AS sy, emb_decoder(emb_space(id, y)) AS d,
-                                     emb_fit(id, x, y) AS t
+                                     emb_fit(id, x, y, {{calibrate: true}}) AS t
          FROM t WHERE id < {ANCHORS}"
     ));
     bench.sql("CREATE TABLE codes AS SELECT emb_relative(x, (SELECT sx FROM made), 512) AS r FROM t");
@@ -181,6 +181,8 @@ fn main() {
         Baseline::Plain(Box::new(move || rows_times_matrix(x, SOURCE, matrix, columns)))
     };
     bench.compare("emb_translate", ROWS, "SELECT emb_translate(x, (SELECT t FROM made)) FROM t", &loops(TARGET));
+    let translated = engine("SELECT emb_translate(x, (SELECT t FROM made)) FROM t");
+    bench.compare("emb_confidence", ROWS, "SELECT emb_confidence(x, (SELECT t FROM made)) FROM t", &translated);
     bench.compare("emb_relative", ROWS, "SELECT emb_relative(x, (SELECT sx FROM made), 512) FROM t", &loops(ANCHORS));
     bench.compare("emb_decode", ROWS, "SELECT emb_decode(r, (SELECT d FROM made)) FROM codes", &loops(ANCHORS));
 

@@ -228,7 +228,7 @@ fn every_method_is_fitted_by_the_command_as_by_sql() {
             "fit --source a.parquet --target b.parquet --key id -o t.parquet --overwrite --source-name a --target-name b {options}"
         ));
         let sql = format!(
-            "SELECT emb_fit(id, a.embedding, b.embedding, {{{literal}, source_encoder: 'a', target_encoder: 'b'}})['digest'] \
+            "SELECT emb_fit(id, a.embedding, b.embedding, {{{literal}, calibrate: true, source_encoder: 'a', target_encoder: 'b'}})['digest'] \
              FROM 'a.parquet' a JOIN 'b.parquet' b USING (id)"
         );
         let run = world.ok(&format!("sql -c \"{sql}\""));
@@ -277,7 +277,7 @@ fn the_default_is_the_best_method_and_the_same_as_in_sql() {
     assert_eq!(rows.last().unwrap()["name"], "do-nothing");
     assert!(rows.iter().all(|row| row["p_at_1"].as_f64() <= chosen["p_at_1"].as_f64().map(|p| p + 0.05)), "{rows:#?}");
     assert!(chosen["p_at_1_low"].as_f64().unwrap() > 0.9, "{chosen}");
-    world.ok("sql -c \"COPY (SELECT emb_fit(id, a.embedding, b.embedding, {method: 'best', source_encoder: 'a', \
+    world.ok("sql -c \"COPY (SELECT emb_fit(id, a.embedding, b.embedding, {method: 'best', calibrate: true, source_encoder: 'a', \
          target_encoder: 'b'}) AS t FROM 'a.parquet' a JOIN 'b.parquet' b USING (id)) TO 'sql.parquet'\"");
     assert_eq!(world.translator("sql.parquet").digest, world.translator("t.parquet").digest);
     let named =

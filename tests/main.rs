@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod columns;
+mod confidence;
 mod describe;
 mod eval;
 mod fit;

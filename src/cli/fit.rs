@@ -19,7 +19,7 @@ use crate::lake::{Inputs, Place};
 ///
 /// Rows of both tables that have the same key are pairs. A part of the pairs is held out, a translator is fitted on others,
 /// and the table on stdout says how near the held-out rows come to the target encoder's own vectors. The translator stored
-/// is then fitted on all pairs.
+/// is then fitted on all pairs, and its confidence calibrated on them: see `babelake describe` and translate --confidence-column.
 ///
 /// Read the table against its last rows: `mean-only` answers with the mean for every row, `do-nothing` leaves rows as they
 /// are. Centred cosine and P@1 tell methods apart; plain cosine flatters.
@@ -162,7 +162,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         seed: args.seed.unwrap_or(0),
     };
     if matches!(request.method, Choice::Best(_)) {
-        eprintln!("comparing the methods on pairs that their fits have not seen; minutes with thousands of wide anchors");
+        eprintln!(
+            "comparing the methods on pairs that their fits have not seen; minutes with thousands of wide anchors"
+        );
     }
     let fitted = fit(&request)?;
     if let Some(judgement) = &fitted.judgement {

@@ -32,7 +32,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Fit(Box<fit::Args>),
-    Translate(translate::Args),
+    Translate(Box<translate::Args>),
     Eval(Box<eval::Args>),
     Describe(describe::Args),
     Sweep(sweep::Args),

@@ -20,7 +20,8 @@ use super::stores::StoreOptions;
 use super::{DONE, FAILED, GUARD, RETRY};
 use crate::Error;
 use crate::lake::translate::{
-    BadRow, Codec, Column, Event, Items, OnBad, Orphans, Outcome, Plan, Progress, Request, Settings, Why,
+    BadRow, Codec, Column, Event, Items, Listed, OnBad, Orphans, Outcome, Plan, Progress, Reembed, Request, Settings,
+    Why,
 };
 use crate::lake::{Inputs, Place};
 
@@ -40,6 +41,9 @@ use crate::lake::{Inputs, Place};
   babelake translate lake/ --to lake_en/ --translator fr_en.parquet --filter \"year >= 2023\"
   babelake translate lake/ --to lake_en/ --translator fr_en.parquet --manifest files.txt
       only the files named, the way to translate a Delta or Iceberg table's current ones
+  babelake translate lake/ --to lake_en/ --translator fr_en.parquet --confidence-column confidence \\
+      --reembed-list keys.parquet --below 0.4 --key id
+      and a list of the rows to embed with the new model
   babelake translate s3://lake/fr/ --to s3://lake/fr_as_en/ --translator s3://lake/fr_en.parquet --dry-run
 
 Everything is checked before the first file is written. Names that begin with _ or . are no data and are left out. A finished
@@ -67,6 +71,16 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     written: Written,
+    /// List the rows to embed natively, in a Parquet file: the keys of those whose confidence is below --below, in all files of
+    /// the job, those that were translated before included
+    #[arg(long, value_name = "FILE", requires_all = ["below", "key", "confidence_column"])]
+    reembed_list: Option<String>,
+    /// The confidence below which a row is on the list
+    #[arg(long, value_name = "CONFIDENCE", value_parser = share, requires = "reembed_list")]
+    below: Option<f64>,
+    /// Column that names a row on the list; several, separated by commas, name it together
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "reembed_list")]
+    key: Vec<String>,
     /// Replace outputs of another translator or another tool, too
     #[arg(long)]
     overwrite: bool,
@@ -130,6 +144,9 @@ struct Written {
     /// Keep the embedding column and put the translated vectors into a new column of this name after it
     #[arg(long, value_name = "NAME")]
     output_column: Option<String>,
+    /// Add a column of this name with the confidence in every translated vector, 0 to 1: coverage by the anchors, not a probability
+    #[arg(long, value_name = "NAME")]
+    confidence_column: Option<String>,
     /// Add a column of this name that says in every row what the vectors are: encoder:translator digest
     #[arg(long, value_name = "NAME")]
     origin_column: Option<String>,
@@ -167,6 +184,7 @@ impl Written {
                 Compression::None => Codec::None,
             },
             output_column: self.output_column.clone(),
+            confidence_column: self.confidence_column.clone(),
             origin_column: self.origin_column.clone(),
         }
     }
@@ -246,6 +264,7 @@ struct Work<'a> {
     left_out: Vec<Unfit<'a>>,
     bad_rows: &'a [BadRow],
     orphaned: &'a [String],
+    listed: Option<&'a Listed>,
 }
 
 /// A file without an output, and why.
@@ -278,6 +297,10 @@ impl Job {
             output: place(&args.to)?,
             columns: columns(args, &place)?,
             settings: args.written.settings(),
+            reembed: match (&args.reembed_list, args.below) {
+                (Some(list), Some(below)) => Some(Reembed { list: place(list)?, below, key: args.key.clone() }),
+                _ => None,
+            },
             overwrite: args.overwrite,
             allow_chain: args.allow_chain,
             orphans: if args.delete_orphans { Orphans::Delete { yes: args.yes } } else { Orphans::List },
@@ -462,6 +485,7 @@ impl Account for Job {
             left_out: outcome.map_or_else(Vec::new, |outcome| unfit(&outcome.skipped)),
             bad_rows: outcome.map_or(&[], |outcome| &outcome.bad),
             orphaned: outcome.map_or(&[], |outcome| &outcome.orphans),
+            listed: outcome.and_then(|outcome| outcome.listed.as_ref()),
         };
         let files = self.files();
         Standing {
@@ -511,6 +535,10 @@ fn tell(log: &Log, outcome: &Outcome) {
     list("NULL now", &mut bad.into_iter(), outcome.bad.len());
     list("orphaned (its source is gone)", &mut outcome.orphans.iter().cloned(), outcome.orphans.len());
     list("error", &mut why(&outcome.failed).into_iter(), outcome.failed.len());
+    if let Some(Listed { list, rows, of, below }) = &outcome.listed {
+        log.line(&format!("{list}: {} of {} rows have a confidence below {below}", HumanCount(*rows), HumanCount(*of)));
+        log.event("list", json!({ "file": list, "rows": rows, "of": of, "below": below }));
+    }
     for bad in &outcome.bad {
         log.event("row", json!({ "state": "null", "file": bad.file, "row": bad.row, "error": bad.reason }));
     }

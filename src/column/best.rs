@@ -91,7 +91,7 @@ pub fn compare(
     let mut fold_of = vec![0; source.keys.len()];
     drawn.iter().enumerate().for_each(|(place, &i)| fold_of[i] = place % FOLDS);
     drawn.sort_unstable();
-    let rows = |anchors: &KeyedAnchors| restored(&anchors.select(&drawn));
+    let rows = |anchors: &KeyedAnchors| anchors.select(&drawn).rows();
     let (from, pool) = (rows(source), rows(target));
     let trial = Trial {
         drawn: &drawn,
@@ -159,14 +159,6 @@ impl Comparison {
         compared["rows"] = rows.collect();
         Chosen { method: candidates[chosen], compared }
     }
-}
-
-/// The anchors as they were before they were centred, K x d.
-fn restored(anchors: &KeyedAnchors) -> Vec<f32> {
-    let rows = anchors.unit().iter().zip(&anchors.norms).flat_map(|(unit, &norm)| {
-        unit.iter().zip(anchors.mean.iter()).map(move |(&u, &m)| (f64::from(u) * norm + f64::from(m)) as f32)
-    });
-    rows.collect()
 }
 
 /// What methods are compared on.

@@ -121,6 +121,11 @@ fn diagnostics(json: &str, known: &[&str], lines: &mut Lines) {
                     lines.add("compared", format!("{}\n{table}", compared(best)));
                 }
             }
+            ("confidence", Value::Object(_)) => {
+                if let Some(table) = confidence_table(value) {
+                    lines.add(&title, format!("{}\n{table}", calibrated(value)));
+                }
+            }
             ("members", Value::Array(members)) if members.is_empty() => {}
             ("members", Value::Array(members)) => lines.add("subspaces", self::members(members)),
             (_, Value::Object(inner)) => {
@@ -167,6 +172,42 @@ pub fn measured(quality: &Value) -> String {
         count("pool"),
         count("anchors")
     )
+}
+
+/// What a confidence is calibrated on, in one line.
+pub fn calibrated(confidence: &Value) -> String {
+    let count = |key: &str| confidence.get(key).and_then(Value::as_u64).unwrap_or(0);
+    format!(
+        "calibrated on {} anchors, each translated by a fit without its fold of {}",
+        count("anchors"),
+        count("folds")
+    )
+}
+
+/// The deciles of confidence in a translator's diagnostics as text; `None` where there are none.
+///
+/// Expected: `{"deciles": [{"low", "high", "anchors", "centred_cosine"}, ...]}`.
+pub fn confidence_table(confidence: &Value) -> Option<String> {
+    let rows = confidence.get("deciles")?.as_array()?.iter().enumerate().map(|(i, decile)| {
+        let measure =
+            |key: &str| decile.get(key).and_then(Value::as_f64).map_or_else(String::new, |x| format!("{x:.3}"));
+        let anchors = decile.get("anchors").and_then(Value::as_u64).unwrap_or(0);
+        let range = format!("{} to {}", measure("low"), measure("high"));
+        vec![(i + 1).to_string(), range, measure("centred_cosine"), anchors.to_string()]
+    });
+    Some(table(&["decile", "confidence", "centred cosine", "anchors"], rows))
+}
+
+/// A table of a title and numbers.
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    table.set_header(header);
+    table.add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
 }
 
 /// How methods were compared, in one line.
@@ -222,10 +263,7 @@ pub fn best_table(best: &Value) -> Option<String> {
 pub fn quality_table(quality: &Value) -> Option<String> {
     let rows = quality.get("rows")?.as_array()?;
     let pool = quality.get("pool")?.as_u64()?;
-    let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN);
-    table.set_header(["", "cosine", "centred cosine", "P@1", "MRR", "pool"]);
-    for row in rows {
+    let rows = rows.iter().map(|row| {
         let measure = |key: &str| match row.get(key).and_then(Value::as_f64) {
             Some(x) => format!("{x:.3}"),
             None => "n/a".to_owned(),
@@ -233,10 +271,7 @@ pub fn quality_table(quality: &Value) -> Option<String> {
         let title = row.get("name").and_then(Value::as_str).unwrap_or("").to_owned();
         let measures = ["cosine", "centred_cosine", "p_at_1", "mrr"].map(measure);
         let [cosine, centred, p_at_1, mrr] = measures;
-        table.add_row([title, cosine, centred, p_at_1, mrr, pool.to_string()]);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    Some(table.to_string())
+        vec![title, cosine, centred, p_at_1, mrr, pool.to_string()]
+    });
+    Some(table(&["", "cosine", "centred cosine", "P@1", "MRR", "pool"], rows))
 }

@@ -4,6 +4,7 @@
 //! repeats a scalar per row in places, and a view is then repeated, not its numbers. Widths are in the types.
 
 pub mod best;
+pub mod calibration;
 pub mod decoder;
 pub mod describe;
 pub mod embedding;

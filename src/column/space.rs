@@ -90,6 +90,15 @@ impl KeyedAnchors {
         centred(self.unit(), &self.norms)
     }
 
+    /// The rows as the encoder gave them, K x d, to the last place or so.
+    pub fn rows(&self) -> Vec<f32> {
+        let row = |(unit, norm): (&'_ [f32], &f64)| -> Vec<f32> {
+            let number = |(&u, &m): (&f32, &f32)| (f64::from(m) + norm * f64::from(u)) as f32;
+            unit.iter().zip(self.mean.iter()).map(number).collect()
+        };
+        self.unit().iter().zip(&self.norms).flat_map(row).collect()
+    }
+
     /// Where subspace i starts, of `omega`: the anchor whose key is drawn first by seed + i.
     pub fn starts(&self, omega: usize, seed: u64) -> Vec<usize> {
         let canonical: Vec<Vec<u8>> = (0..self.keys.len()).map(|i| self.keys.canonical(i)).collect();

@@ -142,6 +142,15 @@ impl Builder {
         Ok(self.push(name, false, column))
     }
 
+    /// Numbers that may be absent.
+    pub fn optional_numbers(self, name: &str, values: Option<Vec<f64>>) -> Result<Self> {
+        let column: ArrayRef = match values {
+            Some(values) => one_list(Arc::new(Float64Array::from(values)))?,
+            None => Arc::new(ListViewArray::new_null(Arc::new(Field::new_list_field(DataType::Float64, false)), 1)),
+        };
+        Ok(self.push(name, true, column))
+    }
+
     /// Keys.
     pub fn keys(self, name: &str, keys: &Keys) -> Result<Self> {
         let column = one_list(keys.to_array())?;

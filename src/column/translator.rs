@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::best::{self, Comparison};
 use super::keys::{Keys, matches};
 use super::pair::{Numbers, Pair};
-use super::settings::{Best, Choice};
+use super::settings::{Best, Choice, Method};
 use super::space::KeyedAnchors;
 use super::stored::{self, Builder, Digest, Kind, Stored, field};
 use crate::kernel::Rows;
+use crate::kernel::confidence::Calibration;
 use crate::kernel::decoder::Member;
 use crate::kernel::space::{directions, median};
 use crate::kernel::svd::{Conditioning, round};
@@ -51,6 +52,8 @@ pub struct Translator {
     pub source_directions: ScalarBuffer<f32>,
     /// Variances along them, m.
     pub source_variances: Vec<f64>,
+    /// What the confidence in a row rests on, see [`Translator::fit_calibrated`].
+    pub calibration: Option<Calibration>,
     /// Blake3 of its numbers, names and settings: equal values have equal digests.
     pub digest: String,
     /// JSON for people; no part of the digest.
@@ -73,6 +76,11 @@ impl Translator {
     /// the common keys. The best method is chosen on the common keys too, and the translator is then the same as if that
     /// method had been asked for, but for its diagnostics.
     pub fn fit(source: &KeyedAnchors, target: &KeyedAnchors, choice: &Choice) -> Result<Self> {
+        Ok(Self::fit_chosen(source, target, choice)?.0)
+    }
+
+    /// The same, and the method.
+    pub(super) fn fit_chosen(source: &KeyedAnchors, target: &KeyedAnchors, choice: &Choice) -> Result<(Self, Method)> {
         let (pair, without_twin) = matched(source, target)?;
         let median_norm = median(&target.norms);
         let (source, target) = pair;
@@ -119,23 +127,30 @@ impl Translator {
             unit_output: target.unit_vectors,
             source_directions: directions.directions.into(),
             source_variances: directions.variances,
+            calibration: None,
             source_encoder: source.encoder,
             target_encoder: target.encoder,
             digest: String::new(),
             diagnostics: diagnostics.to_string(),
         };
         translator.digest = translator.compute_digest();
-        Ok(translator)
+        Ok((translator, method))
     }
 
     /// [`Translator::fit`] from rows: row i of both sides has key i.
     pub fn fit_rows(keys: &Keys, source: &Side<'_>, target: &Side<'_>, choice: &Choice) -> Result<Self> {
-        Self::fit(&source.anchors("source", keys)?, &target.anchors("target", keys)?, choice)
+        let (source, target) = Self::anchors(keys, source, target)?;
+        Self::fit(&source, &target, choice)
+    }
+
+    /// The anchors of both sides: row i of both has key i.
+    pub fn anchors(keys: &Keys, source: &Side<'_>, target: &Side<'_>) -> Result<(KeyedAnchors, KeyedAnchors)> {
+        Ok((source.anchors("source", keys)?, target.anchors("target", keys)?))
     }
 
     /// How [`Translator::fit_rows`] finds the method where the best is asked for.
     pub fn compare(keys: &Keys, source: &Side<'_>, target: &Side<'_>, best: &Best) -> Result<Comparison> {
-        let (source, target) = (source.anchors("source", keys)?, target.anchors("target", keys)?);
+        let (source, target) = Self::anchors(keys, source, target)?;
         let ((source, matching), _) = matched(&source, &target)?;
         best::compare(&source, &matching, median(&target.norms), best)
     }
@@ -152,7 +167,7 @@ impl Translator {
         }
     }
 
-    fn compute_digest(&self) -> String {
+    pub(super) fn compute_digest(&self) -> String {
         let mut digest = Digest::new(Kind::Translator);
         digest.text(&self.source_encoder).text(&self.target_encoder);
         digest.text(&self.method).text(&self.settings).text(&self.keys_digest);
@@ -162,6 +177,9 @@ impl Translator {
         // Later than the rest: a version that does not know it refuses the value instead of translating to other lengths.
         if self.length != Length::Scaled {
             digest.text(self.length.name());
+        }
+        if let Some(calibration) = &self.calibration {
+            digest.text("calibration").numbers(&calibration.numbers());
         }
         digest.hex()
     }
@@ -184,6 +202,7 @@ impl Translator {
             field("unit_output", DataType::Boolean, false),
             field("source_directions", stored::vectors_type(source_width), false),
             field("source_variances", stored::numbers_type(), false),
+            field("calibration", stored::numbers_type(), true),
             field("diagnostics", DataType::Utf8, false),
         ]);
         stored::struct_type(fields)
@@ -218,6 +237,7 @@ impl Translator {
             .flag("unit_output", self.unit_output)
             .vectors("source_directions", source, &self.source_directions)?
             .numbers("source_variances", &self.source_variances)?
+            .optional_numbers("calibration", self.calibration.as_ref().map(Calibration::numbers))?
             .text("diagnostics", &self.diagnostics)
             .build()
     }
@@ -232,6 +252,12 @@ impl Translator {
             return Err(Error::Invalid(format!(
                 "the translator's length '{length}' is of a newer babelake: use that one"
             )));
+        };
+        let calibration = match stored.has("calibration") {
+            true => Some(Calibration::from_numbers(&stored.numbers("calibration")?).ok_or_else(|| {
+                Error::Invalid("the translator's calibration is of another babelake: fit it again".into())
+            })?),
+            false => None,
         };
         let translator = Self {
             source_encoder: stored.text("source_encoder")?,
@@ -249,6 +275,7 @@ impl Translator {
             unit_output: stored.flag("unit_output")?,
             source_directions: stored.vectors("source_directions")?.1,
             source_variances: stored.numbers("source_variances")?,
+            calibration,
             digest: stored.text("digest")?,
             diagnostics: stored.text("diagnostics")?,
         };

@@ -1,9 +1,9 @@
 //! `emb_fit(key, source, target, {method, ..., source_encoder, target_encoder, source_mean, target_mean})`: a translator from
 //! parallel anchors in one step: bit for bit what `emb_translator` gives of two spaces over the same rows.
 //!
-//! Without `method` it is `parseval`. Rows are centred by the anchors' means, or by those given. Pairs with a NULL side are
-//! left out. Duplicate keys, fewer than two pairs, more than 20,000 pairs, a NULL key beside vectors, a NULL or non-finite item, a
-//! mean of another width are errors.
+//! Without `method` it is `parseval`. `calibrate: true` calibrates its confidence, see `emb_confidence`. Rows are centred by the
+//! anchors' means, or by those given. Pairs with a NULL side are left out. Duplicate keys, fewer than two pairs, more than 20,000
+//! pairs, a NULL key beside vectors, a NULL or non-finite item, a mean of another width are errors.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
@@ -13,7 +13,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use super::aggregate::{Aggregate, literal_options};
 use super::arguments::Call;
 use super::collect::{Collected, FromAll};
-use super::options::{BY, Kind, METHOD, Spec, spec};
+use super::options::{BY, CALIBRATE, Kind, METHOD, Spec, spec};
 use crate::column::{Side, Translator};
 
 /// See the module.
@@ -40,7 +40,7 @@ impl Aggregate for EmbFit {
 
     fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
         call.count(3, 4)?;
-        call.options(3, &[&METHOD[..], &SIDES].concat())?;
+        call.options(3, &[&METHOD[..], &[CALIBRATE], &SIDES].concat())?;
         call.key(0, "key")?;
         let [source, target] = widths(call)?;
         Ok(Translator::data_type(source, target))
@@ -52,7 +52,7 @@ impl Aggregate for EmbFit {
 
     fn accumulator(&self, call: &Call<'_>, args: &AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let options = literal_options(Self::NAME, args, 3)?;
-        let choice = options.choice(0, "parseval")?;
+        let (choice, calibrate) = (options.choice(0, "parseval")?, options.calibrate(0)?);
         let source = options.text("source_encoder", 0)?.unwrap_or_default();
         let target = options.text("target_encoder", 0)?.unwrap_or_default();
         let widths = widths(call)?;
@@ -62,7 +62,9 @@ impl Aggregate for EmbFit {
         Ok(Box::new(FromAll::new(rows, move |rows: &Collected| {
             let source = Side { rows: rows.rows(0), encoder: &source, mean: source_mean.as_deref() };
             let target = Side { rows: rows.rows(1), encoder: &target, mean: target_mean.as_deref() };
-            let fitted = Translator::fit_rows(rows.keys(), &source, &target, &choice)?;
+            let (source, target) = Translator::anchors(rows.keys(), &source, &target)?;
+            let fit = if calibrate { Translator::fit_calibrated } else { Translator::fit };
+            let fitted = fit(&source, &target, &choice)?;
             Ok(ScalarValue::Struct(fitted.to_array()?.into()))
         })))
     }

@@ -1,6 +1,7 @@
 //! `emb_translator(source_space, target_space, {method, ...})`: a translator from two spaces, their anchors matched by key.
 //!
-//! Each space keeps its own mean and scale; all else uses the common keys. Without `method` it is `parseval`. The
+//! Each space keeps its own mean and scale; all else uses the common keys. Without `method` it is `parseval`. `calibrate: true`
+//! calibrates its confidence, see `emb_confidence`. The
 //! same as `emb_fit` bit for bit where both spaces hold the same keys. Options may come from columns (a grid). A NULL space,
 //! keys of different kinds and fewer than two common keys are errors.
 
@@ -11,7 +12,7 @@ use datafusion::logical_expr::ColumnarValue;
 
 use super::arguments::{Batch, Call, StoredColumn, failed};
 use super::memo::Memo;
-use super::options::{BY, METHOD};
+use super::options::{BY, CALIBRATE, METHOD};
 use super::scalar::Scalar;
 use crate::column::{Space, Translator};
 
@@ -37,7 +38,7 @@ impl Scalar for EmbTranslator {
 
     fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
         call.count(2, 3)?;
-        call.options(2, &[&METHOD[..], &[BY]].concat())?;
+        call.options(2, &[&METHOD[..], &[BY, CALIBRATE]].concat())?;
         let ((source_keys, source), (target_keys, target)) =
             (call.space(0, "source_space")?, call.space(1, "target_space")?);
         if source_keys != target_keys {
@@ -55,7 +56,7 @@ impl Scalar for EmbTranslator {
         let key = |row| {
             let source = sources.digest(row).ok_or_else(|| null(0, "source_space"))?;
             let target = targets.digest(row).ok_or_else(|| null(1, "target_space"))?;
-            Ok(format!("{source} {target} {:?}", options.choice(row, "parseval")?))
+            Ok(format!("{source} {target} {:?} {}", options.choice(row, "parseval")?, options.calibrate(row)?))
         };
         batch.stored_result(key, |row, key| {
             self.translators.get(key, || {
@@ -65,7 +66,8 @@ impl Scalar for EmbTranslator {
                 };
                 let (source, target) = (read(&sources, 0, "source_space")?, read(&targets, 1, "target_space")?);
                 let choice = options.choice(row, "parseval")?;
-                let translator = Translator::fit(&source.anchors, &target.anchors, &choice);
+                let fit = if options.calibrate(row)? { Translator::fit_calibrated } else { Translator::fit };
+                let translator = fit(&source.anchors, &target.anchors, &choice);
                 translator.and_then(|fitted| fitted.to_array()).map_err(|error| failed(Self::NAME, error))
             })
         })

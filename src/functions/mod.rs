@@ -18,6 +18,7 @@ mod tests;
 
 mod emb_center;
 mod emb_cka;
+mod emb_confidence;
 mod emb_cosine;
 mod emb_decode;
 mod emb_decoder;
@@ -52,6 +53,7 @@ use scalar::udf;
 pub fn scalars() -> Vec<ScalarUDF> {
     vec![
         udf(emb_center::EmbCenter),
+        udf(emb_confidence::EmbConfidence::default()),
         udf(emb_cosine::EmbCosine),
         udf(emb_decode::EmbDecode::default()),
         udf(emb_decoder::EmbDecoder::default()),

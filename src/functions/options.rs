@@ -23,6 +23,8 @@ pub enum Kind {
     Number,
     /// An embedding, such as a mean.
     Vector,
+    /// Yes or no.
+    Flag,
 }
 
 /// A known option.
@@ -55,6 +57,8 @@ pub const METHOD: [Spec; 10] = [
 
 /// What method 'best' chooses by.
 pub const BY: Spec = spec("by", Kind::Text);
+/// Whether the confidence of a fitted translator is calibrated, see [`Options::calibrate`].
+pub const CALIBRATE: Spec = spec("calibrate", Kind::Flag);
 
 /// Checks that `data_type` is a struct of known options of the right types.
 pub fn check(function: &str, data_type: &DataType, known: &[Spec]) -> Result<()> {
@@ -76,6 +80,7 @@ pub fn check(function: &str, data_type: &DataType, known: &[Spec]) -> Result<()>
             Kind::Integer => (given.is_integer(), "a whole number"),
             Kind::Number => (given.is_numeric(), "a number"),
             Kind::Vector => (Width::of(given).is_some(), "an embedding"),
+            Kind::Flag => (*given == DataType::Boolean, "true or false"),
         };
         if !fits && !given.is_null() {
             return plan_err!("{function}: option `{}` is {expected}, got {given}", spec.name);
@@ -143,6 +148,12 @@ impl<'a> Options<'a> {
             Ok(vector) => Ok(vector),
             Err(flaw) => exec_err!("{}: option `{name}` {flaw}", self.function),
         }
+    }
+
+    /// Whether the confidence of what a row asks for is calibrated: false unless asked for, for it takes several more fits.
+    pub fn calibrate(&self, row: usize) -> Result<bool> {
+        let value = self.value(CALIBRATE.name, row, Some(&DataType::Boolean))?;
+        Ok(value.is_some_and(|value| value.as_boolean().value(0)))
     }
 
     /// The method of a row; `fallback` where none is named.

@@ -8,6 +8,7 @@ pub mod block;
 pub mod bootstrap;
 pub mod center;
 pub mod cka;
+pub mod confidence;
 pub mod cosine;
 pub mod decode;
 pub mod decoder;
@@ -35,7 +36,7 @@ pub mod translate;
 pub mod translator;
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 
 pub use rows::Rows;
 

@@ -1,6 +1,6 @@
 //! Applying a translator: `y = s nu(x - mu_x) T + mu_y`, in `f32`, or with another [`Length`].
 
-use super::block::{Factor, Scratch, multiply};
+use super::block::{BLOCK_ROWS, Factor, Scratch, multiply};
 use super::center::{Centered, center_normalize_into, centered_norm, noise_floor};
 use super::norm::norm;
 use super::normalize::normalize_in_place;
@@ -65,6 +65,36 @@ impl Translation<'_> {
         scratch: &mut Scratch,
         out: &mut [f32],
     ) -> Result<(), NotFinite> {
+        self.apply_seen(count, row, scratch, out, |_, _| ())
+    }
+
+    /// The lengths `|y'|` of the unscaled results of `count` rows; 0 of a NULL one.
+    pub fn lengths<'r>(
+        &self,
+        count: usize,
+        row: impl Fn(usize) -> Option<&'r [f32]>,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<f64>, NotFinite> {
+        let mut lengths = vec![0.0; count];
+        let mut out = vec![0.0; BLOCK_ROWS.min(count) * self.target_mean.len()];
+        for first in (0..count).step_by(BLOCK_ROWS) {
+            let rows = BLOCK_ROWS.min(count - first);
+            let out = &mut out[..rows * self.target_mean.len()];
+            self.apply_seen(rows, |i| row(first + i), scratch, out, |i, y| lengths[first + i] = norm(y))
+                .map_err(|bad| NotFinite { row: first + bad.row })?;
+        }
+        Ok(lengths)
+    }
+
+    /// [`Translation::apply`], where `see(i, y')` sees the unscaled result of every row that is not NULL.
+    pub fn apply_seen<'r>(
+        &self,
+        count: usize,
+        row: impl Fn(usize) -> Option<&'r [f32]>,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+        mut see: impl FnMut(usize, &[f32]),
+    ) -> Result<(), NotFinite> {
         let floor = noise_floor(norm(self.source_mean));
         let shape = (self.source_mean.len(), self.target_mean.len());
         multiply(
@@ -79,6 +109,7 @@ impl Translation<'_> {
             },
             |i, output| {
                 let Some(x) = row(i) else { return output.fill(0.0) };
+                see(i, output);
                 let scale = match self.length {
                     Length::Scaled => self.scale,
                     Length::Source => self.scale * centered_norm(x, self.source_mean),

@@ -11,6 +11,7 @@ use super::inputs::Inputs;
 use super::quality::{Trial, estimated, measure};
 use super::table::{At, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
 use super::{Place, stored};
+use crate::column::calibration::FEWEST_ANCHORS;
 use crate::column::{self, Choice, Keys, Method, Translator};
 use crate::kernel::Rows;
 use crate::kernel::keyed::{Draw, draw};
@@ -146,7 +147,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
         )));
     }
     let (method, compared) = request.choose(&gathered, &anchors, means.as_ref())?;
-    let mut translator = request.fit_on(&gathered, &anchors, means.as_ref(), method)?;
+    let mut translator = request.fit_on(&gathered, &anchors, means.as_ref(), method, true)?;
 
     let mut judgement = None;
     let quality = match &held_out {
@@ -157,7 +158,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
             if rest.len() < 2 || queries.is_empty() {
                 None
             } else {
-                let without = request.fit_on(&gathered, &rest, means.as_ref(), method)?;
+                let without = request.fit_on(&gathered, &rest, means.as_ref(), method, false)?;
                 let pool = gathered.pool(&queries)?;
                 let native = gathered.rows(&queries, Side::Target);
                 let asked = gathered.rows(&queries, Side::Source);
@@ -216,6 +217,12 @@ pub fn fit(request: &Request) -> Result<Fit> {
             anchors.len()
         ));
     }
+    if translator.calibration.is_none() {
+        cautions.push(format!(
+            "there are fewer than {FEWEST_ANCHORS} anchors: confidence is not calibrated, emb_confidence and --confidence-column \
+             cannot be had"
+        ));
+    }
     match quality.as_ref().and_then(|quality| quality["pool"].as_u64()) {
         None => cautions.push(format!(
             "nothing could be measured: of {} pairs none could be held out; how good this translator is, is not known",
@@ -266,9 +273,13 @@ impl Request {
         anchors: &[usize],
         means: Option<&Means>,
         method: Method,
+        calibrate: bool,
     ) -> Result<Translator> {
         self.on(gathered, anchors, means, |keys, source, target| {
-            Translator::fit_rows(keys, source, target, &Choice::Method(method))
+            let (source, target) = Translator::anchors(keys, source, target)?;
+            let calibrate = calibrate && Translator::can_be_calibrated(&source, &target);
+            let fit = if calibrate { Translator::fit_calibrated } else { Translator::fit };
+            fit(&source, &target, &Choice::Method(method))
         })
     }
 

@@ -380,6 +380,30 @@ def cka_cases():
                "svcca_half": oracle.svcca(a, b, 0.5)}
 
 
+def confidence_cases():
+    rng = np.random.default_rng(11)
+    x, y = pair(11, 80, 6, 5)
+    x = with_exact_mean(x)
+    s, uy = oracle.space(x), oracle.space(y)["unit"]
+    ux, mean = s["unit"], s["mean"]
+    _, scales, directions = np.linalg.svd(ux * s["norms"][:, None], full_matrices=False)
+    # Fewer directions than dimensions, so that the share is not 1 for all.
+    directions, variances = f32(directions[:3]), scales[:3] ** 2 / len(x)
+    others = np.vstack([x[:4], dyadic(mean + rng.normal(size=(6, 6))), dyadic(mean + 64.0 * rng.normal(size=(2, 6))), mean])
+    # A map onto fewer dimensions shortens rows; an orthogonal one of six does not, and their length says nothing.
+    for name, t in (("parseval", oracle.parseval(ux, uy)), ("a rotation", oracle.frame(rng.normal(size=(6, 6))))):
+        t = f32(t)
+        traits = oracle.traits(x, mean, t, directions, variances)
+        cosines = oracle.cosines(ux @ t[:, :5], uy)
+        numbers = oracle.calibration(traits, cosines)
+        assert (numbers[1] == 0.0) == (name == "a rotation")
+        # The last row is the mean, which has no direction.
+        confidences = oracle.confidence(numbers, oracle.traits(others[:-1], mean, t, directions, variances))
+        yield {"name": name, "mean": mean.tolist(), "matrix": matrix(t), "directions": matrix(directions),
+               "variances": variances.tolist(), "rows": matrix(x), "cosines": cosines.tolist(), "traits": matrix(traits),
+               "calibration": numbers.tolist(), "others": matrix(others), "confidences": [*confidences.tolist(), 0.0]}
+
+
 def bootstrap_cases():
     rng = np.random.default_rng(10)
     for seed, values in ((0, rng.normal(size=30)), (7, (rng.random(40) < 0.9).astype(float)), (2**63 - 1, np.ones(3))):
@@ -401,6 +425,7 @@ def main():
     dump("ranking.json", ranking_cases())
     dump("cka.json", cka_cases())
     dump("bootstrap.json", bootstrap_cases())
+    dump("confidence.json", confidence_cases())
 
 
 if __name__ == "__main__":

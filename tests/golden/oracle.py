@@ -121,6 +121,36 @@ def translate(rows, source_mean, matrix, target_mean, scale, unit_output):
     return restore(unit_centred(rows, source_mean) @ matrix, target_mean, scale, unit_output)
 
 
+def traits(rows, mean, matrix, directions, variances):
+    """log |y'|, log leverage, log |x - mu|, share in the leading directions; none of a row that equals the mean."""
+    centred = rows - mean
+    own = np.linalg.norm(centred, axis=1)
+    unit = unit_centred(rows, mean)
+    leverage = ((centred @ directions.T) ** 2 / variances).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        logs = np.log([np.linalg.norm(unit @ matrix, axis=1), leverage, own]).T
+    return np.column_stack([logs, ((unit @ directions.T) ** 2).sum(axis=1)])
+
+
+def calibration(rows, cosines):
+    """Ridge regression of the cosines on standardised traits: base, then slope, cost beyond the range, low, high of each."""
+    mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+    varies = deviation > 1e-4
+    z = (rows[:, varies] - mean[varies]) / deviation[varies]
+    largest = np.linalg.norm(z, 2) ** 2
+    weights = np.linalg.solve(z.T @ z + 1e-3 * largest * np.eye(z.shape[1]), z.T @ (cosines - cosines.mean()))
+    worth = np.zeros((rows.shape[1], 4))
+    worth[varies] = np.column_stack([weights / deviation[varies], cosines.std() / deviation[varies],
+                                     rows[:, varies].min(axis=0), rows[:, varies].max(axis=0)])
+    return np.concatenate([[cosines.mean() - worth[:, 0] @ mean], worth.ravel()])
+
+
+def confidence(numbers, rows):
+    slope, cost, low, high = numbers[1:].reshape(-1, 4).T
+    within = np.clip(rows, low, high)
+    return np.clip(numbers[0] + within @ slope - np.abs(rows - within) @ cost, 0.0, 1.0)
+
+
 def unit_rows(rows):
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0.0, norms, 1.0)

@@ -19,10 +19,12 @@ use super::{Inputs, Place};
 use crate::Error;
 use job::{Board, Done};
 pub use plan::{Plan, Why};
+pub use reembed::{Listed, Reembed};
 pub use rewrite::{Codec, Items, Settings};
 
 mod job;
 mod plan;
+mod reembed;
 mod rewrite;
 
 /// What to translate.
@@ -36,6 +38,8 @@ pub struct Request {
     pub columns: Vec<Column>,
     /// How the outputs are written.
     pub settings: Settings,
+    /// The list of the rows to embed natively, where it is asked for.
+    pub reembed: Option<Reembed>,
     /// Whether outputs that are not of this job are replaced.
     pub overwrite: bool,
     /// Whether inputs may be translations themselves.
@@ -216,6 +220,8 @@ pub struct Outcome {
     pub orphans: Vec<String>,
     /// How many of such were removed.
     pub removed: usize,
+    /// The list of the rows to embed natively, where it was written.
+    pub listed: Option<Listed>,
     /// What stopped the job before its end, unless it was told to.
     pub error: Option<Error>,
 }
@@ -244,8 +250,14 @@ impl Plan {
     }
 
     /// Removes what is to be removed, and notes how the folder stands.
-    fn finish(self, done: Done, progress: &Progress) -> Outcome {
+    fn finish(mut self, done: Done, progress: &Progress) -> Outcome {
         let total = self.total();
+        let mut list = self.list.take();
+        for (task, _) in done.written.iter().chain(&done.same) {
+            if let (Some(list), Some(task)) = (&mut list, self.tasks.get(*task)) {
+                list.add(task.source.relative(), task.output.clone());
+            }
+        }
         let path_of = |task: usize| self.tasks.get(task).map_or("", |task| task.source.relative());
         let shown = |task: usize| self.tasks.get(task).map_or("", |task| task.source.shown()).to_owned();
         let (mut failed, mut skipped) = (Vec::new(), self.skipped);
@@ -265,15 +277,23 @@ impl Plan {
             bad: done.bad,
             orphans: self.orphans,
             removed: 0,
+            listed: None,
             error: done.error,
         };
+        let mut ended = outcome.error.is_none() && outcome.failed.is_empty() && !progress.stopped();
+        if let Some(list) = list.filter(|_| ended) {
+            match list.write(&|| progress.stopped()) {
+                Ok(listed) => outcome.listed = listed,
+                Err(error) => outcome.error = Some(error),
+            }
+            ended = outcome.error.is_none() && !progress.stopped();
+        }
         let Some(folder) = &self.folder else { return outcome };
         let mut equal = self.current;
         equal.extend(done.written.into_iter().chain(done.same).map(|(task, equal)| (path_of(task).to_owned(), equal)));
         if !self.whole {
             equal.extend(folder.others(&self.work, &equal));
         }
-        let ended = outcome.error.is_none() && outcome.failed.is_empty() && !progress.stopped();
         let finished = (|| {
             if ended && self.delete_orphans {
                 while let Some(path) = outcome.orphans.pop() {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use object_store::ObjectMeta;
 
+use super::reembed::List;
 use super::rewrite::{Recipe, Rewrite, Step};
 use super::{OnBad, Orphans, Request};
 use crate::column::Translator;
@@ -50,6 +51,8 @@ pub struct Plan {
     pub(super) whole: bool,
     /// The output's folder; `None` where a file is translated to a file.
     pub(super) folder: Option<Folder>,
+    /// The list of the rows to embed natively, with the outputs that are current.
+    pub(super) list: Option<List>,
 }
 
 /// One file of a plan.
@@ -91,6 +94,7 @@ impl Plan {
     /// column with vectors of the translator's width and is no translation itself, and that no output is in the way.
     pub fn new(request: &Request) -> Result<Self> {
         let recipe = recipe(request)?;
+        let list = request.reembed.as_ref().map(|reembed| List::new(reembed, request)).transpose()?;
         let of_step = |step: &Step| Translation::new(&step.translator, step.column.as_deref().unwrap_or_default());
         let work = Work { columns: recipe.steps.iter().map(of_step).collect(), output: request.output_settings() };
         let threads = request.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
@@ -145,6 +149,7 @@ impl Plan {
             whole,
             delete_orphans: matches!(request.orphans, Orphans::Delete { .. }),
             folder,
+            list,
         };
         plan.guard_orphans(request.orphans)?;
         let mut todo = Vec::new();
@@ -155,6 +160,9 @@ impl Plan {
                 There::Unsure(equal) => Why::Unsure(equal),
                 There::Foreign(_) => Why::Replaced,
                 There::Current(equal) => {
+                    if let Some(list) = &mut plan.list {
+                        list.add(source.relative(), output);
+                    }
                     plan.current.insert(source.relative().to_owned(), equal);
                     continue;
                 }
@@ -167,8 +175,9 @@ impl Plan {
 
     /// Opens every input that is in work and checks it.
     fn check_inputs(&mut self, request: &Request, todo: Vec<(Source, Place, Why)>) -> Result<()> {
-        let checked =
-            parallel(self.threads, &todo, |_, (source, _, _)| check_input(&self.recipe, request.allow_chain, source));
+        let checked = parallel(self.threads, &todo, |_, (source, _, _)| {
+            check_input(&self.recipe, self.list.as_ref(), request.allow_chain, source)
+        });
         for ((source, output, why), checked) in todo.into_iter().zip(checked) {
             match checked {
                 Ok((rows, chain)) => self.tasks.push(Task { source, output, why, rows, chain }),
@@ -408,7 +417,12 @@ fn orphans(folder: &Folder, work: &Work, sources: &[Source], threads: usize) -> 
 }
 
 /// The rows of an input, and what had been done to it before.
-fn check_input(recipe: &Recipe, allow_chain: bool, source: &Source) -> Result<(u64, Vec<Translation>)> {
+fn check_input(
+    recipe: &Recipe,
+    list: Option<&List>,
+    allow_chain: bool,
+    source: &Source,
+) -> Result<(u64, Vec<Translation>)> {
     let file = File::open(source.clone())?;
     let chain = match Lineage::of(file.metadata().file_metadata().key_value_metadata()) {
         None => Vec::new(),
@@ -429,6 +443,7 @@ fn check_input(recipe: &Recipe, allow_chain: bool, source: &Source) -> Result<(u
             return Err(Error::file(file.shown(), other_width(translator, column, width)));
         }
     }
+    list.map_or(Ok(()), |list| list.check(&file))?;
     Ok((file.rows(), chain))
 }
 
@@ -439,8 +454,16 @@ fn recipe(request: &Request) -> Result<Recipe> {
         Ok(Step { column: column.name.clone(), translator })
     });
     let steps = steps.collect::<Result<Vec<_>>>()?;
-    if request.settings.output_column.is_some() && steps.len() > 1 {
-        return Err(Error::Invalid("--output-column is the name of one column: translate one at a time".into()));
+    let settings = &request.settings;
+    let of_one = [("--output-column", &settings.output_column), ("--confidence-column", &settings.confidence_column)];
+    if let (true, Some((option, _))) = (steps.len() > 1, of_one.iter().find(|(_, name)| name.is_some())) {
+        return Err(Error::Invalid(format!("{option} is the name of one column: translate one at a time")));
+    }
+    if settings.confidence_column.is_some() {
+        for (column, Step { translator, .. }) in request.columns.iter().zip(&steps) {
+            let failed = |error: Error| Error::file(column.translator.shown(), error.to_string());
+            translator.confidence().map_err(failed)?;
+        }
     }
     Ok(Recipe { steps, settings: request.settings.clone(), null_bad: request.on_bad == OnBad::Null })
 }

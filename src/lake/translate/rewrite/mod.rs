@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{FieldRef, Schema};
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError;
@@ -24,7 +24,7 @@ use crate::lake::file::{Batches, File, VectorColumn, batch_rows, rows_in};
 use crate::lake::output::{Output, Written};
 use crate::{Error, Result};
 use copy::{Chunks, PageIndex, Records, Stop};
-use schema::{Layout, Leaf};
+use schema::{Layout, Leaf, confidence_field};
 use vectors::Vector;
 
 mod copy;
@@ -71,6 +71,8 @@ pub struct Settings {
     /// The name of a new column for the translated vectors, after the source column, which is kept; they take its place
     /// where absent.
     pub output_column: Option<String>,
+    /// The name of a new column for the confidence in every translated vector.
+    pub confidence_column: Option<String>,
     /// The name of a new column that says in every row what its vectors were translated with.
     pub origin_column: Option<String>,
 }
@@ -93,6 +95,7 @@ impl Settings {
             ("items", items),
             ("compression", compression),
             ("output_column", self.output_column.as_deref()),
+            ("confidence_column", self.confidence_column.as_deref()),
             ("origin_column", self.origin_column.as_deref()),
         ];
         settings.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
@@ -167,8 +170,12 @@ impl Recipe {
                 twice.name
             )));
         }
-        let Settings { output_column, origin_column, .. } = &self.settings;
-        let new = [("--output-column", output_column), ("--origin-column", origin_column)];
+        let Settings { output_column, confidence_column, origin_column, .. } = &self.settings;
+        let new = [
+            ("--output-column", output_column),
+            ("--confidence-column", confidence_column),
+            ("--origin-column", origin_column),
+        ];
         let mut taken: HashSet<&str> = file.schema().fields().iter().map(|field| field.name().as_str()).collect();
         for (option, name) in new.into_iter().filter_map(|(option, name)| Some((option, name.as_deref()?))) {
             if !taken.insert(name) {
@@ -210,6 +217,8 @@ struct Part {
 pub struct Rewrite {
     file: File,
     vectors: Vec<Vector>,
+    /// The column for the confidence in the vectors of the only one.
+    confidence: Option<FieldRef>,
     layout: Layout,
     /// The leaves of the input that are copied.
     copied: Vec<usize>,
@@ -237,6 +246,7 @@ pub struct Chunk {
 /// A part as it goes to the file.
 pub struct Encoded {
     part: Part,
+    /// The translated columns, then the confidence where it is asked for.
     vectors: Vec<ArrowColumnChunk>,
     chunks: Option<Chunks>,
     bad: Vec<BadRow>,
@@ -304,12 +314,15 @@ impl Rewrite {
         let indexed = matches!(page_index, PageIndex::Carried(_));
         let layout = Layout::new(&file, recipe, &vectors, indexed)?;
         let of_vectors = SerializedFileWriter::new(Vec::new(), layout.vectors()?, Arc::clone(&layout.properties))?;
-        let fields: Vec<_> = vectors.iter().map(|vector| Arc::clone(&vector.field)).collect();
+        let mut fields: Vec<_> = vectors.iter().map(|vector| Arc::clone(&vector.field)).collect();
+        let confidence = recipe.settings.confidence_column.as_deref().map(confidence_field);
+        fields.extend(confidence.clone());
         let factory = ArrowRowGroupWriterFactory::new(&of_vectors, Arc::new(Schema::new(fields)));
         let root = layout.schema.root_schema_ptr();
         let writer = SerializedFileWriter::new(Output::new(output), root, Arc::clone(&layout.properties))?;
         let origin = ByteArray::from(recipe.origin().into_bytes());
-        let rewrite = Self { file, vectors, layout, copied, page_index, origin, factory, parts, batch_rows };
+        let rewrite =
+            Self { file, vectors, confidence, layout, copied, page_index, origin, factory, parts, batch_rows };
         Ok((rewrite, Writer { file: writer, records: None }))
     }
 
@@ -377,7 +390,10 @@ impl Rewrite {
         let Some(part) = self.parts.get(chunk.number) else { return Ok(None) };
         let mut read = chunk.batches.map(Vec::into_iter);
         let (mut columns, mut bad) = (Vec::new(), Vec::new());
-        for (vector, mut writer) in self.vectors.iter().zip(self.factory.create_column_writers(chunk.number)?) {
+        let mut writers = self.factory.create_column_writers(chunk.number)?.into_iter();
+        let last = if self.confidence.is_some() { writers.next_back() } else { None };
+        let mut confidence = self.confidence.as_ref().zip(last);
+        for (vector, mut writer) in self.vectors.iter().zip(writers) {
             let mut batches: Box<dyn Iterator<Item = Result<RecordBatch>>> = match &mut read {
                 Some(read) => Box::new(read.next().unwrap_or_default().into_iter().map(Ok)),
                 None => Box::new(self.read_group(vector, part.group)?),
@@ -388,15 +404,25 @@ impl Rewrite {
                     return Ok(None);
                 }
                 let first = (part.group, part.first + rows);
-                let column = vector.translate(&self.file, batch.column(0), first, scratch, &mut bad)?;
+                let sure = confidence.is_some();
+                let (column, confidences) =
+                    vector.translate(&self.file, batch.column(0), first, sure, scratch, &mut bad)?;
                 rows += column.len() as u64;
                 for leaf in compute_leaves(&vector.field, &column)? {
                     writer.write(&leaf)?;
+                }
+                if let (Some((field, writer)), Some(column)) = (&mut confidence, confidences) {
+                    for leaf in compute_leaves(field, &column)? {
+                        writer.write(&leaf)?;
+                    }
                 }
             }
             if rows != part.rows {
                 return Err(self.other_rows(vector, part));
             }
+            columns.push(writer.close()?);
+        }
+        if let Some((_, writer)) = confidence {
             columns.push(writer.close()?);
         }
         let copies = part.whole && !self.copied.is_empty();

@@ -28,6 +28,9 @@ fn huggingface(mut note: Value, recipe: &Recipe, vectors: &[Vector]) -> Option<V
         }
         features.extend(translated);
     }
+    if let Some(name) = &recipe.settings.confidence_column {
+        features.insert(name.clone(), json!({"dtype": "float32", "_type": "Value"}));
+    }
     if let Some(name) = &recipe.settings.origin_column {
         features.insert(name.clone(), json!({"dtype": "string", "_type": "Value"}));
     }
@@ -49,7 +52,8 @@ fn vector_feature(source: &Value, vector: &Vector) -> Value {
 /// pandas names the type of every column, as pyarrow names it.
 fn pandas(mut note: Value, recipe: &Recipe, vectors: &[Vector]) -> Option<Value> {
     let columns = note.get_mut("columns")?.as_array_mut()?;
-    let new = |name: &str, kind: &str| json!({"name": name, "field_name": name, "pandas_type": kind, "numpy_type": "object", "metadata": null});
+    let of_type = |name: &str, kind: &str, numpy: &str| json!({"name": name, "field_name": name, "pandas_type": kind, "numpy_type": numpy, "metadata": null});
+    let new = |name: &str, kind: &str| of_type(name, kind, "object");
     for mut column in std::mem::take(columns) {
         let vector = vectors.iter().find(|vector| column["field_name"] == *vector.column.name);
         let kind = vector.map(|vector| if vector.numbers == Numbers::Bytes { "bytes" } else { "object" });
@@ -60,6 +64,7 @@ fn pandas(mut note: Value, recipe: &Recipe, vectors: &[Vector]) -> Option<Value>
         columns.push(column);
         columns.extend(beside);
     }
+    columns.extend(recipe.settings.confidence_column.iter().map(|name| of_type(name, "float32", "float32")));
     columns.extend(recipe.settings.origin_column.iter().map(|name| new(name, "unicode")));
     Some(note)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::ipc::convert::try_schema_from_ipc_buffer;
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema};
 use parquet::basic::{Compression, Encoding, LogicalType, PageType, Repetition, Type as Physical, ZstdLevel};
@@ -28,7 +28,7 @@ const DICTIONARY_BYTES: usize = 16 << 20;
 pub enum Leaf {
     /// A leaf of the input.
     Copied(usize),
-    /// A translated column.
+    /// A translated column, or after the last of them the confidence.
     Vector(usize),
     /// The column that names encoder and translator.
     Origin,
@@ -61,6 +61,11 @@ impl Layout {
                 sources.push(Root::Vector(number));
             }
         }
+        if let Some(name) = &recipe.settings.confidence_column {
+            let confidence = Type::primitive_type_builder(name, Physical::FLOAT).with_repetition(Repetition::OPTIONAL);
+            fields.push(Arc::new(confidence.build()?));
+            sources.push(Root::Vector(vectors.len()));
+        }
         if let Some(name) = &recipe.settings.origin_column {
             let text = Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
                 .with_repetition(Repetition::REQUIRED)
@@ -76,7 +81,7 @@ impl Layout {
         Ok(Self { schema, leaves, properties })
     }
 
-    /// The parts of the schema that are translated columns alone, in the order of the vectors.
+    /// The parts of the schema that are translated columns alone, in the order of the vectors, and the confidence.
     pub fn vectors(&self) -> Result<TypePtr> {
         let mut fields: Vec<(usize, TypePtr)> = self
             .leaves
@@ -180,6 +185,11 @@ pub fn vector_field(source: &Field, name: &str, nullable: bool, numbers: Numbers
     Field::new(name, data_type, nullable).with_metadata(metadata)
 }
 
+/// The Arrow field of a column of confidences; NULL where the vector is.
+pub fn confidence_field(name: &str) -> FieldRef {
+    Arc::new(Field::new(name, DataType::Float32, true))
+}
+
 const EXTENSION: &str = "ARROW:extension:name";
 const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
 
@@ -237,6 +247,7 @@ fn arrow_schema(stored: &Schema, recipe: &Recipe, vectors: &[Vector]) -> Schema 
             Arc::new(vector_field(field, name, nullable, vector.numbers, width, beside))
         }));
     }
+    fields.extend(recipe.settings.confidence_column.as_deref().map(confidence_field));
     fields.extend(recipe.settings.origin_column.iter().map(|name| Arc::new(Field::new(name, DataType::Utf8, false))));
     let notes = stored.metadata().iter();
     let notes = notes.map(|(key, text)| (key.clone(), notes::mended(key, text, recipe, vectors)));
@@ -288,6 +299,13 @@ fn properties(
         let source = match source {
             Leaf::Origin => {
                 properties = properties.set_column_compression(path, Compression::ZSTD(ZstdLevel::default()));
+                continue;
+            }
+            // The confidence: as good as every value is another one.
+            Leaf::Vector(number) if *number == vectors.len() => {
+                let zstd = Compression::ZSTD(ZstdLevel::default());
+                properties =
+                    properties.set_column_compression(path.clone(), zstd).set_column_dictionary_enabled(path, false);
                 continue;
             }
             Leaf::Copied(source) => *source,

@@ -11,6 +11,8 @@ use super::schema::vector_field;
 use super::{BadRow, Items, Recipe, Step};
 use crate::column::{Embeddings, Flaw, Translator};
 use crate::kernel::block::Scratch;
+use crate::kernel::norm::norm;
+use crate::kernel::translate::NotFinite;
 use crate::lake::file::{File, VectorColumn};
 use crate::{Error, Result};
 
@@ -94,16 +96,17 @@ impl Vector {
         self.translator.source_width.max(self.translator.target_width)
     }
 
-    /// Rows of the source that begin at `first` in the file, in its row group `group`, translated. NULL rows stay NULL; bad
-    /// ones are an error, or NULL too and added to `bad`.
+    /// Rows of the source that begin at `first` in the file, in its row group `group`, translated, and the confidence in them
+    /// where it is asked for. NULL rows stay NULL; bad ones are an error, or NULL too and added to `bad`.
     pub fn translate(
         &self,
         file: &File,
         rows: &ArrayRef,
         (group, first): (usize, u64),
+        confidence: bool,
         scratch: &mut Scratch,
         bad: &mut Vec<BadRow>,
-    ) -> Result<ArrayRef> {
+    ) -> Result<(ArrayRef, Option<ArrayRef>)> {
         let translator = &self.translator;
         let wrong = |flaw: &Flaw| file.flaw(&self.column, first, flaw);
         let (view, flaws) = Embeddings::sift(rows, translator.source_width).map_err(|flaw| wrong(&flaw))?;
@@ -117,14 +120,26 @@ impl Vector {
             flaw,
         }));
         let mut translated = vec![0.0; view.len() * translator.target_width];
-        translator
-            .translation()
-            .apply(view.len(), |row| view.row(row), scratch, &mut translated)
-            .map_err(|bad| wrong(&Flaw::NotFinite { row: bad.row }))?;
+        let mut lengths = vec![0.0; if confidence { view.len() } else { 0 }];
+        let see = |row: usize, unscaled: &[f32]| {
+            if let Some(length) = lengths.get_mut(row) {
+                *length = norm(unscaled);
+            }
+        };
+        let not_finite = |bad: NotFinite| wrong(&Flaw::NotFinite { row: bad.row });
+        let row = |row: usize| view.row(row);
+        translator.translation().apply_seen(view.len(), row, scratch, &mut translated, see).map_err(not_finite)?;
+        let confidences = if confidence {
+            let found = translator.confidence()?.of_lengths(view.len(), row, &lengths, scratch).map_err(not_finite)?;
+            let found = found.into_iter().map(|x| x as f32).collect::<Vec<_>>();
+            Some(Arc::new(Float32Array::new(found.into(), view.nulls())) as ArrayRef)
+        } else {
+            None
+        };
         if self.numbers == Numbers::F16 {
             self.check_f16(file, first, &translated)?;
         }
-        self.array(translated, view.nulls(), view.len())
+        Ok((self.array(translated, view.nulls(), view.len())?, confidences))
     }
 
     fn check_f16(&self, file: &File, first: u64, translated: &[f32]) -> Result<()> {
