@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use crate::Error;
 use crate::lake::is_caught;
 
+mod anchors;
 mod describe;
 mod eval;
 mod fit;
@@ -33,6 +34,7 @@ enum Command {
     Fit(Box<fit::Args>),
     Translate(translate::Args),
     Eval(Box<eval::Args>),
+    Anchors(anchors::Args),
     Describe(describe::Args),
     Sql(sql::Args),
     Run(run::Args),
@@ -62,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Fit(args) => fit::run(&args),
         Command::Translate(args) => return translate::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Anchors(args) => anchors::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Sql(args) => sql::run(args),
         Command::Run(args) => return run::run(&args),

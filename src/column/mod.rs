@@ -12,6 +12,7 @@ mod pair;
 pub mod settings;
 pub mod space;
 pub(crate) mod stored;
+pub mod suspects;
 pub mod translator;
 
 pub use best::Chosen;
