@@ -228,5 +228,7 @@ fn main() {
     }));
     bench.compare("emb_cka", ROWS, "SELECT emb_cka(x, y) FROM t", &products);
     bench.compare("emb_svcca", ROWS, "SELECT emb_svcca(x, y) FROM t", &products);
+    let case = engine("SELECT CASE WHEN id >= 0 THEN true ELSE false END FROM t");
+    bench.compare("emb_require", ROWS, "SELECT emb_require(id >= 0, 'no') FROM t", &case);
     bench.compare("emb_describe", 1, "SELECT emb_describe((SELECT t FROM made))", &Baseline::None);
 }

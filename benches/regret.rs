@@ -45,11 +45,11 @@ fn main() -> Result<(), Failure> {
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     let mut regrets: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for folder in folders {
-        let encoders = read(Path::new(&folder))?;
-        for source in &encoders {
-            for target in encoders.iter().filter(|target| target.name != source.name) {
-                for seed in SEEDS {
+    let folders = folders.iter().map(|folder| read(Path::new(folder))).collect::<Result<Vec<_>, _>>()?;
+    for seed in SEEDS {
+        for encoders in &folders {
+            for source in encoders {
+                for target in encoders.iter().filter(|target| target.name != source.name) {
                     let row = compare(source, target, seed)?;
                     for (measure, regret) in ["P@1", "centred cosine"].into_iter().zip(row.regrets) {
                         regrets.entry(measure).or_default().push(regret);
@@ -94,10 +94,11 @@ fn compare(source: &Encoder, target: &Encoder, seed: u64) -> Result<Row, Failure
             Ok((method, measure(&translator, source, target)?))
         })
         .collect::<Result<_, Failure>>()?;
+    let compared = Translator::compare(&keys, &x, &y, &Best { by: By::PAt1, seed: 1 })?;
     let mut text = Vec::new();
     let mut regrets = [0.0; 2];
     for (at, by) in [By::PAt1, By::CentredCosine].into_iter().enumerate() {
-        let chosen = Translator::choose(&keys, &x, &y, &Best { by, seed: 1 })?.method;
+        let chosen = compared.choose(by).method;
         let of = |method: &Method| format!("{} {}", method.name(), method.settings());
         let reached = measured.iter().find(|(method, _)| *method == chosen).ok_or("chosen from elsewhere")?.1[at];
         let (best, most) =

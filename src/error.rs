@@ -160,26 +160,29 @@ impl Error {
 
     /// Whether the same command may succeed later without any change.
     pub fn is_passing(&self) -> bool {
-        if let Self::Script { source, .. } = self {
-            return source.is_passing();
-        }
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if error.downcast_ref::<object_store::Error>().is_some_and(is_passing) {
-                return true;
-            }
-            if let Some(Self::Unavailable { .. }) = error.downcast_ref::<Self>() {
-                return true;
-            }
-            cause = match error.downcast_ref::<Self>() {
+        self.causes().any(|error| {
+            error.downcast_ref::<object_store::Error>().is_some_and(is_passing)
+                || matches!(error.downcast_ref(), Some(Self::Unavailable { .. }))
+        })
+    }
+
+    /// Whether a quality gate said no.
+    pub fn is_gate(&self) -> bool {
+        self.causes().any(|error| matches!(error.downcast_ref(), Some(Self::Gate(_))))
+    }
+
+    /// This error and what it came from, also where the messages leave that out.
+    fn causes(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+        std::iter::successors(Some(self as &(dyn std::error::Error + 'static)), |error| {
+            match error.downcast_ref::<Self>() {
+                Some(Self::Script { source, .. }) => Some(source.as_ref()),
                 Some(Self::Engine(engine)) => Some(engine),
                 Some(Self::Store(store)) => Some(store),
                 Some(Self::Arrow(arrow)) => Some(arrow),
                 Some(Self::Parquet(parquet)) => Some(parquet),
                 _ => error.source(),
-            };
-        }
-        false
+            }
+        })
     }
 }
 

@@ -44,7 +44,7 @@ fn the_order_of_rows_row_groups_and_files_do_not_matter() {
         ));
         world.bytes(&out)
     };
-    for method in ["parseval", "irp", "procrustes", "linear", "ridge", "l_ortho", "affine"] {
+    for method in ["best", "parseval", "irp", "procrustes", "linear", "ridge", "l_ortho", "affine"] {
         assert!(fit("a1", "b1.parquet", method) == fit("a2", "b2", method), "{method}");
     }
     let other = world.ok("fit --source a1.parquet --target b1.parquet --key id -o s.parquet --anchors 150 --seed 4");
@@ -98,7 +98,7 @@ fn an_exact_rotation_is_found_and_the_dumb_answers_are_told_apart() {
     world.write("a.parquet", &table(keys.clone(), 6, 1));
     let values = keys.iter().flat_map(|&key| moved(key)).collect();
     world.write("b.parquet", &with_id(keys, vectors(values, 6, None)));
-    let run = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet");
+    let run = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet --method parseval");
     assert!(run.stdout.contains("| parseval   |"), "{}", run.stdout);
     let found = diagnostics(&world, "t.parquet");
     // Unit directions of a cube's random points: near, not exact, for lengths are not kept.
@@ -209,7 +209,8 @@ fn every_method_is_fitted_by_the_command_as_by_sql() {
     let means = "source_mean: (SELECT emb_mean(embedding) FROM 'a.parquet'), \
                  target_mean: (SELECT emb_mean(embedding) FROM 'b.parquet')";
     for (options, literal) in [
-        ("", "rcond: 1e-6"),
+        ("", "method: 'best'"),
+        ("--method parseval", "rcond: 1e-6"),
         ("--method procrustes", "method: 'procrustes'"),
         ("--method linear --scale source", "method: 'linear', scale: 'source'"),
         ("--method ridge --lambda 0.1", "method: 'ridge', lambda: 0.1"),
@@ -221,7 +222,7 @@ fn every_method_is_fitted_by_the_command_as_by_sql() {
             "method: 'irp', omega: 3, delta: 0.2, prune_space: 'source', orthogonalise: 'polar', lambda: 0.01, scale: 'energy'",
         ),
         ("--method irp --corpus-mean --scale median_norm", &format!("method: 'irp', scale: 'median_norm', {means}")),
-        ("--corpus-mean", means),
+        ("--method parseval --corpus-mean", means),
     ] {
         world.ok(&format!(
             "fit --source a.parquet --target b.parquet --key id -o t.parquet --overwrite --source-name a --target-name b {options}"
@@ -236,10 +237,94 @@ fn every_method_is_fitted_by_the_command_as_by_sql() {
     }
     for (options, words) in [
         ("--method procrusted", "'parseval', 'procrustes'"),
-        ("--scale max", "'mean_norm'"),
+        ("--method linear --scale max", "'mean_norm'"),
+        ("--scale unit", "give it `by` and `seed` alone"),
         ("--method linear --lambda 1", "`lambda` is an option of method 'irp' and 'ridge'"),
-        ("--prune-space source", "`prune_space` is an option of method 'irp'"),
+        ("--method ridge --prune-space source", "`prune_space` is an option of method 'irp'"),
+        ("--prune-space source", "or name a method"),
     ] {
         world.fails(&format!("fit --source a.parquet --target b.parquet --key id -o u.parquet {options}"), &[words]);
     }
+}
+
+/// Tables of one encoder and of its rotation with some noise; keys below `far` have nothing to do with each other.
+fn twins(world: &World, pairs: i64, far: i64) {
+    let a = table(0..pairs, 8, 1);
+    let rows = crate::tester::rows(a.column(1));
+    let turned = (0..pairs).zip(rows).flat_map(|(key, row)| {
+        let (row, noise) = (row.unwrap(), vector(key, 8, 9));
+        (0..8)
+            .map(move |i| if key < far { noise[i] } else { 3.0 * row[(i + 3) % 8] + 0.02 * noise[i] })
+            .collect::<Vec<_>>()
+    });
+    let slices: ArrayRef =
+        Arc::new(StringArray::from_iter_values((0..pairs).map(|key| if key < far { "far" } else { "near" })));
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..pairs));
+    world.write("a.parquet", &columns(vec![("id", ids), ("slice", slices), ("embedding", Arc::clone(a.column(1)))]));
+    world.write("b.parquet", &with_id((0..pairs).collect(), vectors(turned.collect(), 8, None)));
+}
+
+#[test]
+fn the_default_is_the_best_method_and_the_same_as_in_sql() {
+    let world = World::new();
+    twins(&world, 300, 0);
+    let said = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet").stdout;
+    assert!(said.contains("compared: by p_at_1, out of fold over 300 pairs in 5 folds, pool 300, seed 1"), "{said}");
+    let compared = &diagnostics(&world, "t.parquet")["best"];
+    let rows = compared["rows"].as_array().unwrap();
+    let chosen = rows.iter().find(|row| row["chosen"] == true).unwrap();
+    assert_eq!(chosen["name"].as_str().unwrap(), world.translator("t.parquet").method);
+    assert_eq!(rows.last().unwrap()["name"], "do-nothing");
+    assert!(rows.iter().all(|row| row["p_at_1"].as_f64() <= chosen["p_at_1"].as_f64().map(|p| p + 0.05)), "{rows:#?}");
+    assert!(chosen["p_at_1_low"].as_f64().unwrap() > 0.9, "{chosen}");
+    world.ok("sql -c \"COPY (SELECT emb_fit(id, a.embedding, b.embedding, {method: 'best', source_encoder: 'a', \
+         target_encoder: 'b'}) AS t FROM 'a.parquet' a JOIN 'b.parquet' b USING (id)) TO 'sql.parquet'\"");
+    assert_eq!(world.translator("sql.parquet").digest, world.translator("t.parquet").digest);
+    let named =
+        format!("fit --source a.parquet --target b.parquet --key id -o named.parquet --method {}", chosen["name"]);
+    if chosen["settings"].as_object().unwrap().len() == 1 {
+        world.ok(&named.replace('"', ""));
+        assert_eq!(world.translator("named.parquet").digest, world.translator("t.parquet").digest);
+    }
+}
+
+#[test]
+fn a_gate_that_says_no_writes_nothing() {
+    let world = World::new();
+    twins(&world, 1500, 700);
+    let fit = "fit --source a.parquet --target b.parquet --key id --method procrustes -o t.parquet";
+    for (gate, words) in [
+        ("--gate 'p_at_1 >= 0.9'", "is not met"),
+        ("--gate 'p_at_1 >= 0.25' --slice slice", "slice = 'far'"),
+        ("--gate 'mrr >= 0.1' --slice id", "no slice of `id` has 100 held-out rows"),
+        ("--gate 'p_at_1 >= 0.9' --eval-where 'id > 5000'", "no pairs could be held out"),
+    ] {
+        let line = format!("{fit} {gate}").replace('\'', "\"");
+        world.run(&line).expect(3, &[words]);
+        assert!(!world.exists("t.parquet"), "{gate}");
+    }
+    // The mean meets it, and the interval's lower end does not.
+    let found = world.ok(&fit.replace("t.parquet", "free.parquet"));
+    let p_at_1 = measure(&diagnostics(&world, "free.parquet"), 0, "p_at_1").unwrap();
+    assert!(found.stdout.contains("procrustes"));
+    let refused =
+        world.run(&format!("{fit} --gate \"p_at_1 >= {p_at_1}\"")).expect(3, &["borderline", "embed the lake again"]);
+    assert!(refused.stdout.contains("t.parquet: not written") && !world.exists("t.parquet"), "{}", refused.stdout);
+
+    world.run(&format!("{fit} --gate \"p_at_1 >= 0.3\"")).expect(0, &["is met"]);
+    assert_eq!(world.bytes("t.parquet"), world.bytes("free.parquet"));
+    let line = |gate: &str| format!("{fit} --overwrite --gate \"{gate}\"");
+    world.run(&line("recall >= 0.3")).expect(1, &["there is no such measure", "p_at_1"]);
+    world.run(&line("p_at_1 = 0.3")).expect(2, &["has none of >="]);
+}
+
+#[test]
+fn a_requirement_in_sql_ends_a_pipeline_with_the_gate_s_code() {
+    let world = World::new();
+    world.file("x.sql", "CREATE TABLE m AS SELECT 0.4 AS p;\nSELECT emb_require(p >= {{ least }}, 'P@1 is ' || p) FROM m;\nCOPY m TO 'm.csv';");
+    world.run("run x.sql --set least=0.5").expect(3, &["x.sql:2: P@1 is 0.4"]);
+    assert!(!world.exists("m.csv"));
+    world.run("run x.sql --set least=0.3").expect(0, &[]);
+    assert!(world.exists("m.csv"));
+    world.run("sql -c \"SELECT emb_require(1 > 2, 'no')\"").expect(3, &["no"]);
 }

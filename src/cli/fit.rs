@@ -165,6 +165,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         corpus_mean: args.corpus_mean,
         seed: args.seed.unwrap_or(0),
     };
+    if matches!(request.method, Choice::Best(_)) {
+        eprintln!("comparing the methods on pairs that their fits have not seen; minutes with thousands of wide anchors");
+    }
     let fitted = fit(&request)?;
     if let Some(judgement) = &fitted.judgement {
         if let Err(refused) = judgement.require(ADVICE) {

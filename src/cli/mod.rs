@@ -78,7 +78,7 @@ pub fn run() -> ExitCode {
 /// The exit code of an error of whatever origin.
 fn exit_code(error: &anyhow::Error) -> u8 {
     match error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
-        Some(Error::Gate(_)) => GATE,
+        Some(error) if error.is_gate() => GATE,
         Some(Error::Guard(_)) => GUARD,
         Some(error) if error.is_passing() => RETRY,
         _ => FAILED,

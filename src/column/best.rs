@@ -62,15 +62,31 @@ fn of(by: By) -> usize {
     By::ALL.iter().position(|known| *known == by).unwrap_or_default()
 }
 
-/// Chooses on anchors with the same keys in the same order; `median_norm` is that of all the target's anchors.
-pub fn choose(source: &KeyedAnchors, target: &KeyedAnchors, median_norm: f64, best: &Best) -> Result<Chosen> {
-    let candidates = candidates(best.seed);
-    let mut drawn = source.keys.drawn("best", best.seed);
+/// What every method gave for anchors that it had not seen.
+#[derive(Debug)]
+pub struct Comparison {
+    candidates: Vec<Method>,
+    /// By method, then by anchor; after the methods those of mean-only and of do-nothing. Empty where there were too few
+    /// anchors to split.
+    measured: Vec<Vec<Measures>>,
+    anchors: usize,
+    seed: u64,
+}
+
+/// Compares on anchors with the same keys in the same order; `median_norm` is that of all the target's anchors. Neighbours are
+/// looked for only where `by` asks for their overlap.
+pub fn compare(
+    source: &KeyedAnchors,
+    target: &KeyedAnchors,
+    median_norm: f64,
+    &Best { by, seed }: &Best,
+) -> Result<Comparison> {
+    let candidates = candidates(seed);
+    let mut drawn = source.keys.drawn("best", seed);
     drawn.truncate(MAX_COMPARED);
-    if drawn.len() < 2 * FOLDS {
-        let compared =
-            json!({ "by": best.by.name(), "folds": 0, "anchors": drawn.len(), "seed": best.seed, "rows": [] });
-        return Ok(Chosen { method: candidates[0], compared });
+    let anchors = drawn.len();
+    if anchors < 2 * FOLDS {
+        return Ok(Comparison { candidates, measured: Vec::new(), anchors, seed });
     }
     let mut fold_of = vec![0; source.keys.len()];
     drawn.iter().enumerate().for_each(|(place, &i)| fold_of[i] = place % FOLDS);
@@ -85,58 +101,64 @@ pub fn choose(source: &KeyedAnchors, target: &KeyedAnchors, median_norm: f64, be
         center: &target.mean,
         nearest: Vec::new(),
     };
-    let trial = if best.by == By::KnnOverlap { trial.with_neighbours() } else { trial };
-
+    let trial = if by == By::KnnOverlap { trial.with_neighbours() } else { trial };
     let folds: Vec<Vec<Vec<Measures>>> = (0..FOLDS)
         .into_par_iter()
         .map(|fold| trial.compare(fold, (source, target, median_norm), &candidates))
         .collect::<Result<_>>()?;
-    let (by, n) = (of(best.by), drawn.len());
-    // By method, then by row.
-    let measured: Vec<Vec<Measures>> =
-        (0..candidates.len() + 2).map(|method| trial.in_order(folds.iter().map(|fold| &fold[method]))).collect();
-    let mean = |rows: &[Measures]| rows.iter().map(|row| row[by]).sum::<f64>() / n as f64;
-    let means: Vec<f64> = measured[..candidates.len()].iter().map(|rows| mean(rows)).collect();
-    let top = (0..means.len()).fold(0, |top, method| if means[method] > means[top] { method } else { top });
-    let differences = |method: usize| measured[top].iter().zip(&measured[method]).map(|(top, row)| top[by] - row[by]);
-    let is_tied = |method: &usize| {
-        let behind = means[top] - means[*method];
-        let variance = differences(*method).map(|d| (d - behind).powi(2)).sum::<f64>() / (n - 1) as f64;
-        behind <= (variance / n as f64).sqrt()
-    };
-    let chosen = (0..candidates.len()).find(is_tied).unwrap_or(top);
+    let in_order = |method: usize| trial.in_order(folds.iter().map(|fold| &fold[method]));
+    Ok(Comparison { measured: (0..candidates.len() + 2).map(in_order).collect(), candidates, anchors, seed })
+}
 
-    let described = candidates.iter().map(|method| (method.name(), method.settings()));
-    let dumb = [("mean-only", json!({})), ("do-nothing", json!({}))];
-    let rows = described.chain(dumb).enumerate().map(|(method, (name, settings))| {
-        let mut row = json!({ "name": name, "settings": settings });
-        let rows: Vec<[f64; 5]> = measured[method]
-            .iter()
-            .zip(differences(method))
-            .map(|(&[p_at_1, mrr, overlap, cosine], d)| [p_at_1, mrr, overlap, cosine, d])
-            .collect();
-        let names = By::ALL.map(By::name).into_iter().chain(["difference"]);
-        for (name, Estimate { mean, low, high }) in names.zip(estimates(&rows, best.seed).into_iter().flatten()) {
-            if mean.is_nan() {
-                continue;
+impl Comparison {
+    /// Chooses by a measure.
+    pub fn choose(&self, measure: By) -> Chosen {
+        let Self { candidates, measured, anchors, seed } = self;
+        let folds = if measured.is_empty() { 0 } else { FOLDS };
+        let mut compared =
+            json!({ "by": measure.name(), "folds": folds, "anchors": anchors, "seed": seed, "rows": [] });
+        if measured.is_empty() {
+            return Chosen { method: candidates[0], compared };
+        }
+        let (by, n) = (of(measure), *anchors);
+        let mean = |rows: &[Measures]| rows.iter().map(|row| row[by]).sum::<f64>() / n as f64;
+        let means: Vec<f64> = measured[..candidates.len()].iter().map(|rows| mean(rows)).collect();
+        let top = (0..means.len()).fold(0, |top, method| if means[method] > means[top] { method } else { top });
+        let differences =
+            |method: usize| measured[top].iter().zip(&measured[method]).map(|(top, row)| top[by] - row[by]);
+        let is_tied = |method: &usize| {
+            let behind = means[top] - means[*method];
+            let variance = differences(*method).map(|d| (d - behind).powi(2)).sum::<f64>() / (n - 1) as f64;
+            behind <= (variance / n as f64).sqrt()
+        };
+        let chosen = (0..candidates.len()).find(is_tied).unwrap_or(top);
+
+        let described = candidates.iter().map(|method| (method.name(), method.settings()));
+        let dumb = [("mean-only", json!({})), ("do-nothing", json!({}))];
+        let rows = described.chain(dumb).enumerate().map(|(method, (name, settings))| {
+            let mut row = json!({ "name": name, "settings": settings });
+            let rows: Vec<[f64; 5]> = measured[method]
+                .iter()
+                .zip(differences(method))
+                .map(|(&[p_at_1, mrr, overlap, cosine], d)| [p_at_1, mrr, overlap, cosine, d])
+                .collect();
+            let names = By::ALL.map(By::name).into_iter().chain(["difference"]);
+            for (name, Estimate { mean, low, high }) in names.zip(estimates(&rows, *seed).into_iter().flatten()) {
+                if mean.is_nan() {
+                    continue;
+                }
+                row[name] = mean.into();
+                row[format!("{name}_low")] = low.into();
+                row[format!("{name}_high")] = high.into();
             }
-            row[name] = mean.into();
-            row[format!("{name}_low")] = low.into();
-            row[format!("{name}_high")] = high.into();
-        }
-        if method == chosen {
-            row["chosen"] = true.into();
-        }
-        row
-    });
-    let compared = json!({
-        "by": best.by.name(),
-        "folds": FOLDS,
-        "anchors": n,
-        "seed": best.seed,
-        "rows": rows.collect::<Vec<_>>(),
-    });
-    Ok(Chosen { method: candidates[chosen], compared })
+            if method == chosen {
+                row["chosen"] = true.into();
+            }
+            row
+        });
+        compared["rows"] = rows.collect();
+        Chosen { method: candidates[chosen], compared }
+    }
 }
 
 /// The anchors as they were before they were centred, K x d.

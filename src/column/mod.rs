@@ -15,7 +15,6 @@ pub(crate) mod stored;
 pub mod suspects;
 pub mod translator;
 
-pub use best::Chosen;
 pub use decoder::Decoder;
 pub use describe::describe;
 pub use embedding::{Embeddings, Flaw, Width};

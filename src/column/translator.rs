@@ -5,7 +5,7 @@ use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::DataType;
 use serde_json::{Value, json};
 
-use super::best::{self, Chosen};
+use super::best::{self, Comparison};
 use super::keys::{Keys, matches};
 use super::pair::{Numbers, Pair};
 use super::settings::{Best, Choice};
@@ -79,7 +79,7 @@ impl Translator {
         let (method, compared) = match choice {
             Choice::Method(method) => (*method, None),
             Choice::Best(best) => {
-                let found = best::choose(&source, &target, median_norm, best)?;
+                let found = best::compare(&source, &target, median_norm, best)?.choose(best.by);
                 (found.method, Some(found.compared))
             }
         };
@@ -133,11 +133,11 @@ impl Translator {
         Self::fit(&source.anchors("source", keys)?, &target.anchors("target", keys)?, choice)
     }
 
-    /// The method that [`Translator::fit_rows`] takes where the best is asked for.
-    pub fn choose(keys: &Keys, source: &Side<'_>, target: &Side<'_>, best: &Best) -> Result<Chosen> {
+    /// How [`Translator::fit_rows`] finds the method where the best is asked for.
+    pub fn compare(keys: &Keys, source: &Side<'_>, target: &Side<'_>, best: &Best) -> Result<Comparison> {
         let (source, target) = (source.anchors("source", keys)?, target.anchors("target", keys)?);
         let ((source, matching), _) = matched(&source, &target)?;
-        best::choose(&source, &matching, median(&target.norms), best)
+        best::compare(&source, &matching, median(&target.norms), best)
     }
 
     /// The numbers that translate.

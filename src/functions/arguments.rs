@@ -100,6 +100,18 @@ impl Call<'_> {
         if found.is_numeric() || found.is_null() { Ok(()) } else { Err(self.wrong(i, name, "a number")) }
     }
 
+    /// Argument `i` is a condition.
+    pub fn boolean(&self, i: usize, name: &str) -> Result<()> {
+        let fits = matches!(self.data_type(i), DataType::Boolean | DataType::Null);
+        if fits { Ok(()) } else { Err(self.wrong(i, name, "a condition: a Boolean")) }
+    }
+
+    /// Argument `i` is a string.
+    pub fn text(&self, i: usize, name: &str) -> Result<()> {
+        let fits = self.data_type(i).is_string() || self.data_type(i).is_null();
+        if fits { Ok(()) } else { Err(self.wrong(i, name, "a string")) }
+    }
+
     /// Argument `i` is a key.
     pub fn key(&self, i: usize, name: &str) -> Result<KeyKind> {
         KeyKind::of(self.data_type(i)).ok_or_else(|| self.wrong(i, name, "a key: an integer or a string"))
@@ -206,6 +218,11 @@ impl Batch<'_> {
             ColumnarValue::Array(array) => Ok((Arc::clone(array), false)),
             ColumnarValue::Scalar(scalar) => Ok((scalar.to_array()?, true)),
         }
+    }
+
+    /// Argument `i` as a column of this type with a row for each of [`Batch::rows`].
+    pub fn cast(&self, i: usize, to: &DataType) -> Result<ArrayRef> {
+        Ok(cast(&self.args.args[i].to_array(self.rows())?, to)?)
     }
 
     /// Argument `i` as embeddings.

@@ -13,14 +13,15 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use super::aggregate::{Aggregate, literal_options};
 use super::arguments::Call;
 use super::collect::{Collected, FromAll};
-use super::options::{Kind, METHOD, Spec, spec};
+use super::options::{BY, Kind, METHOD, Spec, spec};
 use crate::column::{Side, Translator};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct EmbFit;
 
-const SIDES: [Spec; 4] = [
+const SIDES: [Spec; 5] = [
+    BY,
     spec("source_encoder", Kind::Text),
     spec("target_encoder", Kind::Text),
     spec("source_mean", Kind::Vector),

@@ -11,7 +11,7 @@ use datafusion::logical_expr::ColumnarValue;
 
 use super::arguments::{Batch, Call, StoredColumn, failed};
 use super::memo::Memo;
-use super::options::METHOD;
+use super::options::{BY, METHOD};
 use super::scalar::Scalar;
 use crate::column::{Space, Translator};
 
@@ -37,7 +37,7 @@ impl Scalar for EmbTranslator {
 
     fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
         call.count(2, 3)?;
-        call.options(2, &METHOD)?;
+        call.options(2, &[&METHOD[..], &[BY]].concat())?;
         let ((source_keys, source), (target_keys, target)) =
             (call.space(0, "source_space")?, call.space(1, "target_space")?);
         if source_keys != target_keys {

@@ -30,6 +30,7 @@ mod emb_norm;
 mod emb_normalize;
 mod emb_prune;
 mod emb_relative;
+mod emb_require;
 mod emb_rescale;
 mod emb_retrieval;
 mod emb_similarity;
@@ -59,6 +60,7 @@ pub fn scalars() -> Vec<ScalarUDF> {
         udf(emb_normalize::EmbNormalize),
         udf(emb_prune::EmbPrune::default()),
         udf(emb_relative::EmbRelative::default()),
+        udf(emb_require::EmbRequire),
         udf(emb_rescale::EmbRescale),
         udf(emb_translate::EmbTranslate::default()),
         udf(emb_translator::EmbTranslator::default()),

@@ -40,10 +40,9 @@ pub const fn spec(name: &'static str, kind: Kind) -> Spec {
 }
 
 /// The options that choose a method.
-pub const METHOD: [Spec; 11] = [
+pub const METHOD: [Spec; 10] = [
     spec("preset", Kind::Text),
     spec("method", Kind::Text),
-    spec("by", Kind::Text),
     spec("omega", Kind::Integer),
     spec("delta", Kind::Number),
     spec("seed", Kind::Integer),
@@ -53,6 +52,9 @@ pub const METHOD: [Spec; 11] = [
     spec("scale", Kind::Text),
     spec("rcond", Kind::Number),
 ];
+
+/// What method 'best' chooses by.
+pub const BY: Spec = spec("by", Kind::Text);
 
 /// Checks that `data_type` is a struct of known options of the right types.
 pub fn check(function: &str, data_type: &DataType, known: &[Spec]) -> Result<()> {

@@ -267,7 +267,7 @@ impl Request {
             Choice::Method(method) => Ok((*method, None)),
             Choice::Best(best) => {
                 let found = self.on(gathered, anchors, means, |keys, source, target| {
-                    Translator::choose(keys, source, target, best)
+                    Ok(Translator::compare(keys, source, target, best)?.choose(best.by))
                 })?;
                 Ok((found.method, Some(found.compared)))
             }

@@ -101,7 +101,7 @@ pub fn adapt(
 fn best(keys: &Keys, new: Rows<'_>, old: Rows<'_>) -> Result<Method> {
     match Choice::new(&MethodOptions::default(), BEST)? {
         Choice::Method(method) => Ok(method),
-        Choice::Best(best) => Ok(Translator::choose(keys, &side(new), &side(old), &best)?.method),
+        Choice::Best(best) => Ok(Translator::compare(keys, &side(new), &side(old), &best)?.choose(best.by).method),
     }
 }
 
