@@ -166,7 +166,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         seed: args.seed.unwrap_or(0),
     };
     if matches!(request.method, Choice::Best(_)) {
-        eprintln!("comparing the methods on pairs that their fits have not seen; minutes with thousands of wide anchors");
+        eprintln!(
+            "comparing the methods on pairs that their fits have not seen; minutes with thousands of wide anchors"
+        );
     }
     let fitted = fit(&request)?;
     if let Some(judgement) = &fitted.judgement {
