@@ -221,7 +221,7 @@ fn pairs_that_cannot_be_fitted() {
         ("--target b.parquet --method irp --delta 1", &["delta 1 is outside [0, 1)"]),
         ("--target b.parquet --method irp --delta=-0.1", &["delta -0.1 is outside [0, 1)"]),
         ("--target b.parquet --method irp --omega 0", &["omega 0 is outside 1 to"]),
-        ("--target b.parquet --omega 4", &["`omega` is an option of method 'irp'"]),
+        ("--target b.parquet --method linear --omega 4", &["`omega` is an option of method 'irp'"]),
         ("--target b.parquet --preset best", &["preset 'best' is unknown"]),
         ("--target b.parquet --preset paper --delta 0.5", &["preset 'paper' never changes"]),
         ("--target b.parquet --rcond 2", &["rcond 2 is outside (0, 1)"]),

@@ -208,7 +208,7 @@ impl World {
     pub fn fitted(&self, source_width: usize, target_width: usize) -> Translator {
         self.write("x.parquet", &table(0..60, source_width, 1));
         self.write("y.parquet", &table(0..60, target_width, 2));
-        self.ok("fit --source x.parquet --target y.parquet --key id -o t.parquet");
+        self.ok("fit --source x.parquet --target y.parquet --key id -o t.parquet --method parseval");
         self.translator("t.parquet")
     }
 }
