@@ -224,7 +224,7 @@ fn pairs_that_cannot_be_fitted() {
         ("--target b.parquet --method linear --omega 4", &["`omega` is an option of method 'irp'"]),
         ("--target b.parquet --preset best", &["preset 'best' is unknown"]),
         ("--target b.parquet --preset paper --delta 0.5", &["preset 'paper' never changes"]),
-        ("--target b.parquet --rcond 2", &["rcond 2 is outside (0, 1)"]),
+        ("--target b.parquet --method linear --rcond 2", &["rcond 2 is outside (0, 1)"]),
         ("--target b.parquet --where id", &["--where id: is Int64, not a condition"]),
         ("--target b.parquet --where \"split = 1\"", &["--where split = 1", "split", "a.parquet"]),
         ("--target b.parquet --where \"id >\"", &["--where id >"]),
