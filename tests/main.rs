@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
+mod anchors;
 mod bad_input;
 mod columns;
 mod confidence;

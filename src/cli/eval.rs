@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::print::{Format, print, print_batch};
+use super::print::{Format, Options, print, print_batch};
 use super::signals::Signals;
 use super::stores::StoreOptions;
 use crate::Result;
@@ -168,7 +168,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.format {
         Format::Table => print(&report(&evaluation)?)?,
         format => {
-            print_batch(format, evaluation.table()?, &runtime)?;
+            print_batch(Options { format, max_rows: 0 }, evaluation.table()?, &runtime)?;
             eprintln!("verdict: {}: {}", evaluation.winner, evaluation.verdict);
         }
     }

@@ -110,6 +110,9 @@ pub struct Args {
     /// Anchors at most, drawn by key [default: all pairs, up to 4096; at most 20000]
     #[arg(long, value_name = "N")]
     anchors: Option<usize>,
+    /// Leave out pairs that do not seem to belong together (`babelake anchors check` lists them)
+    #[arg(long)]
+    drop_suspects: bool,
     /// Hold out whole groups: rows of --source with one value in this column stay together
     #[arg(long, value_name = "COLUMN", conflicts_with = "eval_where")]
     group: Option<String>,
@@ -156,6 +159,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             (None, None) => HoldOut::Keys,
         },
         method: method(args)?,
+        drop_suspects: args.drop_suspects,
         gate: args.gate.clone(),
         slice: args.slice.clone(),
         corpus_mean: args.corpus_mean,
@@ -230,6 +234,9 @@ fn report(fitted: &Fit, args: &Args, request: &Request, stored: bool) -> Result<
             "anchors: {anchors} of {candidates} (the default cap is {DEFAULT_ANCHORS}; --anchors N takes up to {MAX_ANCHORS})"
         )?,
         None => writeln!(text, "anchors: {anchors}")?,
+    }
+    if let Some(dropped) = fitted.found["suspects_dropped"].as_u64() {
+        writeln!(text, "suspect pairs: {dropped} left out")?;
     }
     let diagnostics: Value = serde_json::from_str(&translator.diagnostics).unwrap_or_default();
     if let Some(table) = best_table(&diagnostics["best"]) {

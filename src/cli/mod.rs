@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use crate::Error;
 use crate::lake::is_caught;
 
+mod anchors;
 mod describe;
 mod eval;
 mod fit;
@@ -34,6 +35,7 @@ enum Command {
     Fit(Box<fit::Args>),
     Translate(Box<translate::Args>),
     Eval(Box<eval::Args>),
+    Anchors(anchors::Args),
     Describe(describe::Args),
     Sweep(sweep::Args),
     Sql(sql::Args),
@@ -65,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Fit(args) => fit::run(&args),
         Command::Translate(args) => return translate::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Anchors(args) => anchors::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Sql(args) => sql::run(args),

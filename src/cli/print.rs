@@ -130,11 +130,11 @@ impl Printer {
     }
 }
 
-/// Writes a small table to stdout, in a format that is none for people.
-pub fn print_batch(format: Format, batch: RecordBatch, runtime: &Runtime) -> Result<()> {
+/// Writes a small table to stdout.
+pub fn print_batch(options: Options, batch: RecordBatch, runtime: &Runtime) -> Result<()> {
     let schema = batch.schema();
     let rows = MemoryStream::try_new(vec![batch], schema, None)?;
-    let mut printer = Printer::new(Options { format, max_rows: 0 });
+    let mut printer = Printer::new(options);
     runtime.block_on(printer.read(Box::pin(rows)))?;
     printer.show()
 }

@@ -11,7 +11,7 @@ use anyhow::bail;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-use super::print::{Format, print, print_batch};
+use super::print::{Format, Options, print, print_batch};
 use super::signals::{Heed, Signals};
 use super::stores::StoreOptions;
 use crate::Error;
@@ -164,7 +164,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     drop(stoppable);
     match args.format {
         Format::Table => print(&table(&swept)?)?,
-        format => print_batch(format, swept.to_batch()?, &runtime)?,
+        format => print_batch(Options { format, max_rows: 0 }, swept.to_batch()?, &runtime)?,
     }
     let outputs = [&output, &svg].into_iter().flatten().map(|place| format!("; {}", place.shown()));
     let (settings, seconds) = (HumanCount(swept.rows.len() as u64), begin.elapsed().as_secs_f64());

@@ -13,6 +13,7 @@ mod pair;
 pub mod settings;
 pub mod space;
 pub(crate) mod stored;
+pub mod suspects;
 pub mod sweep;
 pub mod translator;
 

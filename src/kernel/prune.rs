@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use rayon::prelude::*;
+
 use super::Rows;
 use super::norm::dot;
 
@@ -94,6 +96,25 @@ fn follow<D: Fn(usize) -> f64>(count: usize, start: usize, delta: f64, from: imp
     }
 }
 
+/// `count` rows, or all where there are fewer, in the order chosen: again and again the one farthest from all chosen ones and
+/// from all `known` rows (ties: the lowest index). Without known rows the first is row 0.
+pub fn farthest_from(unit: Rows<'_>, known: Rows<'_>, count: usize) -> Vec<usize> {
+    let to_known = |row: &[f32]| known.iter().map(|known| distance(known, row)).fold(f64::INFINITY, f64::min);
+    let mut nearest: Vec<f64> = (0..unit.len()).into_par_iter().map(|i| to_known(unit.row(i))).collect();
+    let mut chosen = Vec::with_capacity(count.min(unit.len()));
+    while chosen.len() < count.min(unit.len()) {
+        let farthest = (1..unit.len()).fold(0, |best, i| if nearest[i] > nearest[best] { i } else { best });
+        chosen.push(farthest);
+        let latest = unit.row(farthest);
+        nearest.par_iter_mut().enumerate().for_each(|(i, nearest)| {
+            *nearest = nearest.min(distance(latest, unit.row(i)));
+        });
+        // Negative once chosen: a copy of it is still at 0.
+        nearest[farthest] = -1.0;
+    }
+    chosen
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +166,14 @@ mod tests {
             prop_assert_eq!(&longer[..chosen.len()], &chosen[..]);
             let path = Distances::new(unit).path(start, delta / 2.0);
             prop_assert_eq!((path.cut(delta), path.cut(delta / 2.0)), (&chosen[..], &longer[..]));
+
+            // The same rows, and none that is near what is known.
+            let from = unit.row(start);
+            let others: Vec<usize> = (0..unit.len()).filter(|&i| i != start).collect();
+            let rows = unit.select(&others);
+            let found = farthest_from(Rows::new(&rows, d), Rows::new(from, d), chosen.len() - 1);
+            let found: Vec<usize> = found.into_iter().map(|i| others[i]).collect();
+            prop_assert_eq!(&found[..], &chosen[1..]);
 
             let mut all = farthest_point(unit, start, 0.0);
             all.sort_unstable();

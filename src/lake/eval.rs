@@ -8,13 +8,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
 
-use self::trial::{Matched, Trial};
+use self::trial::Trial;
 use self::verdict::{Answer, decide};
 use super::Place;
 use super::condition::Condition;
 use super::gate::{Gate, Judgement, Outcome};
 use super::inputs::Inputs;
 use super::judgements::{Judged, judgements};
+use super::matched::Matched;
 use super::output::write_batch;
 use super::table::{At, Conditions, PoolDraw, Table, Vectors, pairs};
 use crate::kernel::Rows;

@@ -59,6 +59,8 @@ pub struct Request {
     pub hold_out: HoldOut,
     /// The method; the best is chosen on all the anchors.
     pub method: Choice,
+    /// Whether pairs that do not seem to belong together are no anchors, see [`column::suspects`].
+    pub drop_suspects: bool,
     /// What the translator must reach on held-out rows.
     pub gate: Option<Gate>,
     /// A column of the source: the gate is for the worst of the slices, rows of one value, of at least
@@ -136,7 +138,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
     let held_out = hold_out(&pairs, &request.hold_out, request.seed);
     let mut cautions = Vec::new();
 
-    let anchors = gathered.first(by_draw.iter().copied().filter(|&pair| pairs.anchor[pair]), cap)?;
+    let mut anchors = gathered.first(by_draw.iter().copied().filter(|&pair| pairs.anchor[pair]), cap)?;
     if anchors.len() < 2 {
         return Err(Error::Invalid(format!(
             "{} of {} pairs can be an anchor ({} have a NULL embedding): at least two are needed, and a few hundred to \
@@ -146,13 +148,22 @@ pub fn fit(request: &Request) -> Result<Fit> {
             gathered.nulls()
         )));
     }
+    let mut suspect = vec![false; pairs.len()];
+    if request.drop_suspects {
+        let checked = request.on(&gathered, &anchors, means.as_ref(), |keys, source, target| {
+            column::suspects::check(keys, source, target, request.seed)
+        })?;
+        anchors.iter().enumerate().for_each(|(i, &pair)| suspect[pair] = checked.is_suspect(i));
+        anchors.retain(|&pair| !suspect[pair]);
+    }
     let (method, compared) = request.choose(&gathered, &anchors, means.as_ref())?;
     let mut translator = request.fit_on(&gathered, &anchors, means.as_ref(), method, true)?;
 
     let mut judgement = None;
     let quality = match &held_out {
         Some(held) => {
-            let rest = by_draw.iter().copied().filter(|&pair| pairs.anchor[pair] && !held.pairs[pair]);
+            let rest =
+                by_draw.iter().copied().filter(|&pair| pairs.anchor[pair] && !held.pairs[pair] && !suspect[pair]);
             let rest = gathered.first(rest, cap)?;
             let queries = gathered.first(held.drawn.iter().copied(), MAX_QUERIES)?;
             if rest.len() < 2 || queries.is_empty() {
@@ -186,7 +197,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
     }
 
     let candidates = pairs.anchor.iter().filter(|anchor| **anchor).count();
-    let found = json!({
+    let mut found = json!({
         "pairs": pairs.len(),
         "pairs_that_may_be_anchors": candidates,
         "anchors": anchors.len(),
@@ -196,6 +207,9 @@ pub fn fit(request: &Request) -> Result<Fit> {
         "key": request.key.join(","),
         "seed": request.seed,
     });
+    if request.drop_suspects {
+        found["suspects_dropped"] = suspect.iter().filter(|suspect| **suspect).count().into();
+    }
     let mut diagnostics: Value = serde_json::from_str(&translator.diagnostics).unwrap_or_default();
     diagnostics["fit"] = found.clone();
     if let Some(sql) = &request.anchors_where {

@@ -5,6 +5,7 @@
 //! that an output appears whole or not at all. Functions that read or write block on the store's runtime: call them from
 //! plain threads, never from inside the runtime.
 
+pub mod anchors;
 mod condition;
 pub mod describe;
 pub mod eval;
@@ -15,6 +16,7 @@ pub mod gate;
 pub mod inputs;
 mod judgements;
 mod lineage;
+mod matched;
 mod output;
 mod partitions;
 pub mod place;

@@ -5,11 +5,12 @@
 use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use serde_json::Value;
 
@@ -60,6 +61,16 @@ struct Keyed {
     evaluate: Vec<bool>,
     /// The row's group, `None` where it is NULL or nobody asked.
     group: Vec<Option<Arc<str>>>,
+}
+
+/// Rows of a table by ascending key.
+pub struct KeyedRows {
+    /// The keys.
+    pub keys: Keys,
+    /// Where they are.
+    pub at: Vec<At>,
+    /// Their groups, `None` where NULL or nobody asked.
+    pub group: Vec<Option<Arc<str>>>,
 }
 
 /// Rows of two tables that have the same key, by ascending key.
@@ -158,10 +169,10 @@ impl Table {
         }
     }
 
-    /// The keys of all rows, ascending, and where they are. A key that occurs twice is an error.
-    pub fn keys(&self, key: &[String]) -> Result<(Keys, Vec<At>)> {
+    /// The rows that `conditions` select, by ascending key. A key that occurs twice is an error.
+    pub fn keys(&self, key: &[String], conditions: &Conditions<'_>) -> Result<KeyedRows> {
         let mut all: Option<Keyed> = None;
-        self.scan(key, &Conditions::default(), &mut None, |batch| {
+        self.scan(key, conditions, &mut None, |batch| {
             match &mut all {
                 Some(all) => all.append(&batch),
                 none => *none = Some(batch),
@@ -173,7 +184,54 @@ impl Table {
         if let Some(pair) = order.windows(2).find(|pair| all.keys.compare(pair[0], &all.keys, pair[1]).is_eq()) {
             return Err(self.duplicate(&all.keys.display(pair[0]), all.at[pair[0]], all.at[pair[1]]));
         }
-        Ok((all.keys.select(&order), order.iter().map(|&row| all.at[row]).collect()))
+        Ok(KeyedRows {
+            keys: all.keys.select(&order),
+            at: order.iter().map(|&row| all.at[row]).collect(),
+            group: order.iter().map(|&row| all.group[row].clone()).collect(),
+        })
+    }
+
+    /// These columns of the rows `wanted`, in that order.
+    pub fn take(&self, names: &[&str], wanted: &[At]) -> Result<RecordBatch> {
+        let mut by_file: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        wanted.iter().for_each(|at| by_file.entry(at.file).or_default().push(at.row));
+        let (mut batches, mut place, mut first): (Vec<RecordBatch>, HashMap<At, u32>, Option<SchemaRef>) =
+            Default::default();
+        for (number, mut rows) in by_file {
+            let Some(file) = self.files.get(number as usize) else { continue };
+            rows.sort_unstable();
+            let columns = names.iter().map(|name| file.column(name)).collect::<Result<Vec<_>>>()?;
+            let schema = Arc::new(file.schema().project(&columns)?);
+            let first = first.get_or_insert_with(|| Arc::clone(&schema));
+            let types = first.fields().iter().zip(schema.fields()).find(|(a, b)| a.data_type() != b.data_type());
+            if let Some((a, b)) = types {
+                let message =
+                    format!("column `{}` is {}, and in another file {}", b.name(), b.data_type(), a.data_type());
+                return Err(Error::file(file.shown(), message));
+            }
+            let mut sorted = columns.clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            let order: Vec<usize> = columns.iter().map(|column| sorted.binary_search(column).unwrap_or(0)).collect();
+            let mut begin = 0u64;
+            for (group, metadata) in file.metadata().row_groups().iter().enumerate() {
+                let end = begin + u64::try_from(metadata.num_rows()).unwrap_or(0);
+                let inside = &rows[rows.partition_point(|row| *row < begin)..rows.partition_point(|row| *row < end)];
+                if !inside.is_empty() {
+                    for row in inside {
+                        place.insert(At { file: number, row: *row }, u32::try_from(place.len()).unwrap_or(u32::MAX));
+                    }
+                    let part = (group, Some(selection(begin..end, inside)));
+                    for batch in file.read(&sorted, file.batch_rows(&sorted, None), Some(part))? {
+                        batches.push(batch?.project(&order)?.with_schema(Arc::clone(first))?);
+                    }
+                }
+                begin = end;
+            }
+        }
+        let schema = first.unwrap_or_else(|| Arc::new(Schema::empty()));
+        let order: UInt32Array = wanted.iter().map(|at| place.get(at).copied()).collect();
+        Ok(take_record_batch(&concat_batches(&schema, &batches)?, &order)?)
     }
 
     /// Where the rows with these keys are, which are keys of the table `like`; `None` where there is no such row. One of them
@@ -591,6 +649,20 @@ fn text(column: &ArrayRef, row: usize) -> Arc<str> {
     Arc::from(column.as_string::<i32>().value(row))
 }
 
+/// Of a row group with the rows `all` these, ascending, each once.
+fn selection(all: Range<u64>, rows: &[u64]) -> RowSelection {
+    let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+    let mut selectors = Vec::with_capacity(2 * rows.len() + 1);
+    let mut next = all.start;
+    for &row in rows {
+        selectors.push(RowSelector::skip(count(row - next)));
+        selectors.push(RowSelector::select(1));
+        next = row + 1;
+    }
+    selectors.push(RowSelector::skip(count(all.end - next)));
+    RowSelection::from(selectors)
+}
+
 /// A row's vector; `None` where it is NULL.
 type Seen = Option<Box<[f32]>>;
 
@@ -686,18 +758,9 @@ impl Vectors<'_> {
         rows: &[(u64, usize)],
         found: &mut [Option<Box<[f32]>>],
     ) -> Result<()> {
-        let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
-        let mut selectors = Vec::with_capacity(2 * rows.len() + 1);
-        let mut next = begin;
         let mut distinct: Vec<u64> = rows.iter().map(|(row, _)| *row).collect();
         distinct.dedup();
-        for &row in &distinct {
-            selectors.push(RowSelector::skip(count(row - next)));
-            selectors.push(RowSelector::select(1));
-            next = row + 1;
-        }
-        selectors.push(RowSelector::skip(count(end - next)));
-        let selection = RowSelection::from(selectors);
+        let selection = selection(begin..end, &distinct);
 
         let (mut wanted, mut read) = (rows.iter().peekable(), distinct.iter());
         let batch_rows = file.batch_rows(&[column.index], Some((column, self.width)));

@@ -1,12 +1,13 @@
 //! The query adapter: new queries translated into the old space, the lake untouched.
 
 use super::Request;
-use super::trial::{Matched, Trial};
+use super::trial::Trial;
 
 use crate::column::{BEST, Choice, Keys, Method, MethodOptions, Side, Translator};
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
 use crate::kernel::keyed::draw;
+use crate::lake::matched::Matched;
 use crate::lake::stored::read_translator;
 use crate::{Error, Result};
 
