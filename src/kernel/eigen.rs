@@ -63,7 +63,7 @@ pub fn leading(a: MatRef<'_, f64>, count: usize) -> Result<(Vec<f64>, Mat<f64>),
 /// The pseudo-inverse of `A^T` by the eigenvectors of the smaller of `A A^T` and `A^T A`, and how well it inverts: a fraction
 /// of the work of a singular value decomposition, and the same to `f32` rounding.
 ///
-/// `None` where the squares lose too much of it: where a singular value is neither large ([`LARGE`]) nor clearly one that
+/// `None` where the squares lose too much of it: where a singular value is neither large nor clearly one that
 /// `rcond` drops.
 pub fn transposed_pinv(a: MatRef<'_, f64>, rcond: f64) -> Result<Option<(Mat<f64>, Conditioning)>, Error> {
     let tall = a.nrows() > a.ncols();

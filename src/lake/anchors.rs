@@ -150,7 +150,7 @@ pub struct SuggestRequest {
     pub stratify: Option<String>,
     /// Columns of the source that come along.
     pub columns: Vec<String>,
-    /// How many rows; where absent, as many as there are pairs, or without pairs twice the width and at least [`FEWEST`].
+    /// How many rows; where absent, as many as there are pairs, or without pairs twice the width and at least 512.
     pub count: Option<usize>,
     /// Draws the sample, the rows held out and the anchors of the curve.
     pub seed: u64,

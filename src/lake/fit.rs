@@ -64,7 +64,7 @@ pub struct Request {
     /// What the translator must reach on held-out rows.
     pub gate: Option<Gate>,
     /// A column of the source: the gate is for the worst of the slices, rows of one value, of at least
-    /// [`SMALLEST_SLICE`] held-out rows.
+    /// 100 held-out rows.
     pub slice: Option<String>,
     /// Whether rows are centred by the means of the whole tables instead of the anchors'.
     pub corpus_mean: bool,
