@@ -3,6 +3,8 @@
 //! Both run in one process, alternating; the best of several runs counts, on one thread. The ratio is baseline time / our
 //! time: above 1 we are faster. The baseline is the engine's own function where it has one, else a plain loop.
 
+mod numbers;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +17,8 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use tokio::runtime::Runtime;
 
+use numbers::numbers;
+
 const ROWS: usize = 16_384;
 const ANCHORS: usize = 512;
 const SOURCE: usize = 256;
@@ -22,18 +26,6 @@ const TARGET: usize = 256;
 const RUNS: usize = 7;
 /// Rows that are measured against each other.
 const POOL: usize = 2048;
-
-/// Numbers of no pattern in [-1, 1).
-fn numbers(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 fn table(rows: usize, x: &[f32], y: &[f32]) -> RecordBatch {
     let column = |values: &[f32], width| -> Result<ArrayRef, arrow::error::ArrowError> {

@@ -4,6 +4,8 @@
 //! Prints both times, their ratio (to stay below 1.3) and the most memory that was in use before the baseline ran (to stay
 //! below 500 MB, the table included).
 
+mod numbers;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,23 +21,13 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 use tokio::runtime::Runtime;
 
+use numbers::numbers;
+
 const ROWS: usize = 10_000;
 const WIDTH: usize = 768;
 const RUNS: usize = 3;
 /// Queries that are multiplied at once, for each thread.
 const BLOCK: usize = 256;
-
-/// Numbers of no pattern in [-1, 1).
-fn numbers(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 fn session() -> Result<SessionContext, Box<dyn std::error::Error>> {
     let context = context(&Settings::default())?;

@@ -3,6 +3,8 @@
 //!
 //! Prints the times and how much longer the others take (numpy: at least 5 times). `PYTHON` names a Python with numpy.
 
+mod numbers;
+
 use std::error::Error;
 use std::process::Command;
 use std::time::Instant;
@@ -17,6 +19,8 @@ use babelake::kernel::svd::{DEFAULT_RCOND, round};
 use babelake::kernel::translate::Translation;
 use babelake::kernel::{Rows, translator};
 
+use numbers::numbers;
+
 const ANCHORS: usize = 1000;
 const QUERIES: usize = 1000;
 const WIDTH: usize = 768;
@@ -24,18 +28,6 @@ const OMEGAS: [usize; 4] = [1, 2, 4, 8];
 const DELTAS: [f64; 8] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7];
 /// Topics that rows are about: rows of one are near each other.
 const TOPICS: usize = 60;
-
-/// Numbers of no pattern in [-1, 1).
-fn numbers(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 /// Rows of all distances, so that pruning is gradual: each its topic and more or less of its own.
 fn rows(noise: u64) -> Vec<f32> {

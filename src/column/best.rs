@@ -14,8 +14,10 @@ use super::space::KeyedAnchors;
 use crate::Result;
 use crate::kernel::Rows;
 use crate::kernel::bootstrap::{Estimate, estimates};
+use crate::kernel::keyed::folds;
+use crate::kernel::knn_overlap::common;
 use crate::kernel::quality::similarities;
-use crate::kernel::retrieval::{Search, ranks};
+use crate::kernel::retrieval::{Search, hit, ranks};
 use crate::kernel::search::{Index, Metric, Neighbour, Prepare};
 use crate::kernel::svd::DEFAULT_RCOND;
 
@@ -83,13 +85,12 @@ pub fn compare(
 ) -> Result<Comparison> {
     let candidates = candidates(seed);
     let mut drawn = source.keys.drawn("best", seed);
+    let fold_of = folds(&drawn, FOLDS);
     drawn.truncate(MAX_COMPARED);
     let anchors = drawn.len();
     if anchors < 2 * FOLDS {
         return Ok(Comparison { candidates, measured: Vec::new(), anchors, seed });
     }
-    let mut fold_of = vec![0; source.keys.len()];
-    drawn.iter().enumerate().for_each(|(place, &i)| fold_of[i] = place % FOLDS);
     drawn.sort_unstable();
     let rows = |anchors: &KeyedAnchors| anchors.select(&drawn).rows();
     let (from, pool) = (rows(source), rows(target));
@@ -224,8 +225,7 @@ impl Trial<'_> {
         let overlaps = self.overlaps(members, answers);
         let cosines = similarities(answers, natives, self.center).map(|[_, centred, _]| centred);
         let rows = ranks.into_iter().zip(overlaps).zip(cosines);
-        rows.map(|((rank, overlap), cosine)| [f64::from(u8::from(rank == 1)), 1.0 / rank as f64, overlap, cosine])
-            .collect()
+        rows.map(|((rank, overlap), cosine)| [hit(rank, 1), 1.0 / rank as f64, overlap, cosine]).collect()
     }
 
     /// NaN where nobody asks.
@@ -239,8 +239,7 @@ impl Trial<'_> {
         let overlap = |(&member, found): (&usize, &Vec<Neighbour>)| {
             let wanted = &self.nearest[member];
             let others = found.iter().filter(|one| one.document != member).take(wanted.len());
-            let common = others.filter(|one| wanted.iter().any(|other| other.document == one.document)).count();
-            common as f64 / wanted.len().max(1) as f64
+            common(others, wanted) as f64 / wanted.len().max(1) as f64
         };
         members.iter().zip(&found).map(overlap).collect()
     }

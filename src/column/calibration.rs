@@ -9,6 +9,7 @@ use super::translator::Translator;
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
 use crate::kernel::confidence::{Calibration, Confidence, Coverage, Traits, deciles};
+use crate::kernel::keyed::folds;
 use crate::kernel::quality::similarities;
 use crate::kernel::translate::NotFinite;
 use crate::{Error, Result};
@@ -54,8 +55,7 @@ impl Translator {
         }
         // The means stay those of all anchors: a fifth of them moves a mean less than it turns a matrix.
         let drawn = source.keys.drawn("folds", 0);
-        let mut fold_of = vec![0; drawn.len()];
-        drawn.iter().enumerate().for_each(|(place, &anchor)| fold_of[anchor] = place % FOLDS);
+        let fold_of = folds(&drawn, FOLDS);
         let of = |held: bool, fold: usize| -> Vec<usize> {
             (0..fold_of.len()).filter(|&anchor| (fold_of[anchor] == fold) == held).collect()
         };

@@ -10,6 +10,7 @@ use super::settings::{Choice, Method, MethodOptions};
 use super::{Keys, Side, Translator};
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
+use crate::kernel::keyed::folds;
 use crate::kernel::mean::mean;
 use crate::kernel::quality::similarities;
 use crate::kernel::retrieval::{Search, ranks};
@@ -62,14 +63,10 @@ pub fn check(keys: &Keys, source: &Side<'_>, target: &Side<'_>, seed: u64) -> Re
         )));
     }
     let method = Choice::Method(Method::new(&MethodOptions::default(), "parseval")?);
-    let drawn = keys.drawn("suspects", seed);
+    let fold_of = folds(&keys.drawn("suspects", seed), FOLDS);
     let mut translated = vec![0.0; n * target.rows.width()];
     for fold in 0..FOLDS {
-        let part = |is_in: bool| {
-            let places = drawn.iter().enumerate().filter(move |(place, _)| (place % FOLDS == fold) == is_in);
-            places.map(|(_, &pair)| pair).collect::<Vec<_>>()
-        };
-        let (asked, known) = (part(true), part(false));
+        let (asked, known): (Vec<usize>, Vec<usize>) = (0..n).partition(|&pair| fold_of[pair] == fold);
         let (from, to) = (source.rows.select(&known), target.rows.select(&known));
         let translator =
             Translator::fit_rows(&keys.select(&known), &of_rows(source, &from), &of_rows(target, &to), &method)?;

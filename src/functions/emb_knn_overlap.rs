@@ -13,7 +13,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 
 use super::aggregate::{Aggregate, literal_options};
 use super::arguments::Call;
-use super::measures::{self, Measure, Named, POOL, Shape};
+use super::measures::{self, Measure, Named, Shape};
 use super::options::{Kind, Spec, spec};
 use crate::kernel::knn_overlap::knn_overlap;
 
@@ -32,11 +32,7 @@ impl Aggregate for EmbKnnOverlap {
         "Share of the nearest native rows that translated and native rows have in common.";
 
     fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
-        call.count(3, 4)?;
-        call.options(3, &[&OPTIONS[..], &POOL].concat())?;
-        call.key(0, "key")?;
-        measures::common_width(call, &VECTORS)?;
-        Ok(measures::data_type(&MEASURES))
+        measures::return_type(call, 3, &OPTIONS, &VECTORS, &MEASURES)
     }
 
     fn state(&self, call: &Call<'_>) -> Result<Vec<(&'static str, DataType)>> {

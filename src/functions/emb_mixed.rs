@@ -15,7 +15,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use super::aggregate::{Aggregate, literal_options};
 use super::arguments::Call;
 use super::collect::Collected;
-use super::measures::{self, Measure, Named, POOL, Shape};
+use super::measures::{self, Measure, Named, Shape};
 use super::options::{Kind, Spec, spec};
 use crate::Error;
 use crate::column::KeyKind;
@@ -59,15 +59,12 @@ impl Aggregate for EmbMixed {
     const DESCRIPTION: &'static str = "What an index of translated and native documents does to results and scores.";
 
     fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
-        call.count(4, 5)?;
-        call.options(4, &[OPTIONS, POOL].concat())?;
-        call.key(0, "key")?;
-        measures::common_width(call, &VECTORS)?;
+        let measured = measures::return_type(call, 4, &OPTIONS, &VECTORS, &MEASURES)?;
         let origin = call.fields[3].data_type();
         if KeyKind::of(origin) != Some(KeyKind::Text) {
             return plan_err!("emb_mixed: argument 4 (`origin`) is {origin}; expected is 'translated' or 'native'");
         }
-        Ok(measures::data_type(&MEASURES))
+        Ok(measured)
     }
 
     fn state(&self, call: &Call<'_>) -> Result<Vec<(&'static str, DataType)>> {

@@ -14,7 +14,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 
 use super::aggregate::{Aggregate, literal_options};
 use super::arguments::Call;
-use super::measures::{self, Measure, Named, POOL, Shape};
+use super::measures::{self, Measure, Named, Shape};
 use super::options::{Kind, Options, Spec, spec};
 use crate::kernel::retrieval::{Search, retrieval};
 use crate::kernel::search::Metric;
@@ -61,11 +61,7 @@ impl Aggregate for EmbRetrieval {
         "How well queries find the document of their own row: P@1, P@5, P@10, MRR, mean rank.";
 
     fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
-        call.count(3, 4)?;
-        call.options(3, &[OPTIONS, POOL].concat())?;
-        call.key(0, "key")?;
-        measures::common_width(call, &VECTORS)?;
-        Ok(measures::data_type(&MEASURES))
+        measures::return_type(call, 3, &OPTIONS, &VECTORS, &MEASURES)
     }
 
     fn state(&self, call: &Call<'_>) -> Result<Vec<(&'static str, DataType)>> {

@@ -13,7 +13,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 
 use super::aggregate::{Aggregate, literal_options};
 use super::arguments::Call;
-use super::measures::{self, Measure, Named, POOL, Shape};
+use super::measures::{self, Measure, Named, Shape};
 use crate::kernel::{mean, quality};
 
 /// See the module.
@@ -34,11 +34,7 @@ impl Aggregate for EmbSimilarity {
     const DESCRIPTION: &'static str = "Mean cosine, centred cosine and squared error of translated and native rows.";
 
     fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
-        call.count(3, 4)?;
-        call.options(3, &POOL)?;
-        call.key(0, "key")?;
-        measures::common_width(call, &VECTORS)?;
-        Ok(measures::data_type(&MEASURES))
+        measures::return_type(call, 3, &[], &VECTORS, &MEASURES)
     }
 
     fn state(&self, call: &Call<'_>) -> Result<Vec<(&'static str, DataType)>> {

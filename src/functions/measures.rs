@@ -26,6 +26,21 @@ pub fn common_width(call: &Call<'_>, names: &[&'static str; 2]) -> Result<usize>
     Ok(width)
 }
 
+/// The type of `names` measured over keyed pairs, the arguments checked; options are the last one, argument `at`.
+pub fn return_type(
+    call: &Call<'_>,
+    at: usize,
+    known: &[Spec],
+    vectors: &[&'static str; 2],
+    names: &[Named],
+) -> Result<DataType> {
+    call.count(at, at + 1)?;
+    call.options(at, &[known, &POOL].concat())?;
+    call.key(0, "key")?;
+    common_width(call, vectors)?;
+    Ok(data_type(names))
+}
+
 /// What an accumulator over keyed pairs sends on.
 pub fn state(call: &Call<'_>, names: &'static [&'static str; 2]) -> Result<Vec<(&'static str, DataType)>> {
     Ok(Collected::state_types(names, call.key(0, "key")?, &[common_width(call, names)?; 2]))

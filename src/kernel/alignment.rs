@@ -70,7 +70,7 @@ impl Spanned {
 
     /// Their Parseval frame `P V^T`: see [`polar_factor`].
     fn frame(&self) -> Mat<f64> {
-        product(self.svd.u.get(.., ..self.kept.rank), self.svd.v.get(.., ..self.kept.rank).transpose())
+        self.svd.polar_factor(self.kept.rank)
     }
 
     /// `diag(weight(sigma)) P^T right`, rank x d_y.

@@ -17,6 +17,13 @@ pub fn draw(purpose: &str, seed: u64, key: &[u8]) -> Draw {
     draw
 }
 
+/// The fold of each row, of `count`: those of one fold are every `count`-th of the rows in the order drawn.
+pub fn folds(drawn: &[usize], count: usize) -> Vec<usize> {
+    let mut folds = vec![0; drawn.len()];
+    drawn.iter().enumerate().for_each(|(place, &row)| folds[row] = place % count);
+    folds
+}
+
 /// The index of the key that is drawn first; ties (equal keys) go to the lowest index. `None` of no keys.
 pub fn first<K: AsRef<[u8]>>(purpose: &str, seed: u64, keys: impl IntoIterator<Item = K>) -> Option<usize> {
     keys.into_iter().enumerate().map(|(i, key)| (draw(purpose, seed, key.as_ref()), i)).min().map(|(_, i)| i)

@@ -15,6 +15,11 @@ pub struct Overlap {
     pub overlap: Estimate,
 }
 
+/// How many of those found are among those wanted.
+pub fn common<'a>(found: impl IntoIterator<Item = &'a Neighbour>, wanted: &[Neighbour]) -> usize {
+    found.into_iter().filter(|one| wanted.iter().any(|other| other.document == one.document)).count()
+}
+
 /// The share of the `k` nearest rows of `native` by cosine that row i of `translated` and row i of `native` have in common;
 /// native row i itself is no neighbour, ties go to the lower index. `None` of fewer than two rows.
 pub fn knn_overlap(translated: Rows<'_>, native: Rows<'_>, k: usize, seed: u64) -> Option<Overlap> {
@@ -22,11 +27,8 @@ pub fn knn_overlap(translated: Rows<'_>, native: Rows<'_>, k: usize, seed: u64) 
     let prepare = Prepare::new(Metric::Cosine, native);
     let index = Index::new(&prepare, native);
     let (found, wanted) = (index.nearest(translated, k, true), index.nearest(native, k, true));
-    let common = |(found, wanted): (&Vec<Neighbour>, &Vec<Neighbour>)| {
-        let is_wanted = |one: &&Neighbour| wanted.iter().any(|other| other.document == one.document);
-        [found.iter().filter(is_wanted).count() as f64 / k as f64]
-    };
-    let rows: Vec<[f64; 1]> = found.iter().zip(&wanted).map(common).collect();
+    let overlaps = found.iter().zip(&wanted).map(|(found, wanted)| [common(found, wanted) as f64 / k as f64]);
+    let rows: Vec<[f64; 1]> = overlaps.collect();
     let [overlap] = estimates(&rows, seed)?;
     Some(Overlap { pool: native.len(), k, overlap })
 }

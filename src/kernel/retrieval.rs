@@ -76,10 +76,14 @@ pub fn ranks(queries: Rows<'_>, pool: Rows<'_>, own: &[usize], search: Search) -
     })
 }
 
+/// Whether a rank is among the first `k`: 1 or 0.
+pub fn hit(rank: usize, k: usize) -> f64 {
+    f64::from(u8::from(rank <= k))
+}
+
 /// The measures of [`ranks`], with intervals drawn by `seed`; `None` without queries.
 pub fn retrieval(queries: Rows<'_>, pool: Rows<'_>, own: &[usize], search: Search, seed: u64) -> Option<Retrieval> {
-    let at = |rank: usize, k: usize| f64::from(u8::from(rank <= k));
-    let measures = |rank| [at(rank, 1), at(rank, 5), at(rank, 10), 1.0 / rank as f64, rank as f64];
+    let measures = |rank| [hit(rank, 1), hit(rank, 5), hit(rank, 10), 1.0 / rank as f64, rank as f64];
     let rows: Vec<[f64; 5]> = ranks(queries, pool, own, search).into_iter().map(measures).collect();
     let [p_at_1, p_at_5, p_at_10, mrr, mean_rank] = estimates(&rows, seed)?;
     Some(Retrieval { pool: pool.len(), p_at_1, p_at_5, p_at_10, mrr, mean_rank })

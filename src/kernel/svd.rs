@@ -80,6 +80,11 @@ impl ThinSvd {
     pub fn conditioning(&self, rcond: f64) -> Conditioning {
         conditioning(&self.sigma, rcond)
     }
+
+    /// `P V^T` over the first `rank` singular values: see [`polar_factor`].
+    pub fn polar_factor(&self, rank: usize) -> Mat<f64> {
+        product(self.u.get(.., ..rank), self.v.get(.., ..rank).transpose())
+    }
 }
 
 /// See [`ThinSvd::conditioning`]; `sigma` descending.
@@ -115,8 +120,7 @@ pub fn ridge_weight(sigma: f64, lambda: f64, sigma_max: f64) -> f64 {
 pub fn polar_factor(a: MatRef<'_, f64>, rcond: f64) -> Result<(Mat<f64>, Conditioning), Error> {
     let svd = thin_svd(a)?;
     let kept = svd.conditioning(rcond);
-    let factor = product(svd.u.get(.., ..kept.rank), svd.v.get(.., ..kept.rank).transpose());
-    Ok((factor, kept))
+    Ok((svd.polar_factor(kept.rank), kept))
 }
 
 /// A matrix rounded to `f32`, row-major.

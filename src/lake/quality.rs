@@ -8,7 +8,7 @@ use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
 use crate::kernel::bootstrap::{Estimate, estimates};
 use crate::kernel::quality::similarities;
-use crate::kernel::retrieval::{Search, ranks};
+use crate::kernel::retrieval::{Search, hit, ranks};
 use crate::kernel::translate::Translation;
 use crate::{Error, Result};
 
@@ -77,9 +77,8 @@ fn row_measures(answers: Rows<'_>, trial: &Trial<'_>, center: &[f32]) -> Vec<[f6
     let own: Vec<usize> = (0..trial.natives.len()).collect();
     let ranks = ranks(answers, trial.pool, &own, Search::default());
     let similar = similarities(answers, trial.natives, center);
-    let at = |rank: usize, k: usize| f64::from(u8::from(rank <= k));
     let row = |([cosine, centred, _], rank): ([f64; 3], usize)| {
-        [cosine, centred, at(rank, 1), at(rank, 5), at(rank, 10), 1.0 / rank as f64]
+        [cosine, centred, hit(rank, 1), hit(rank, 5), hit(rank, 10), 1.0 / rank as f64]
     };
     similar.zip(ranks).map(row).collect()
 }
