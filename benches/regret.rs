@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use babelake::column::best::candidates;
+use babelake::column::best::{Against, candidates};
 use babelake::column::{Best, By, Choice, Keys, Method, Side, Translator};
 use babelake::kernel::Rows;
 use babelake::kernel::block::Scratch;
@@ -80,7 +80,7 @@ struct Row {
 fn compare(source: &Encoder, target: &Encoder, seed: u64) -> Result<Row, Failure> {
     let keys = Keys::Int(source.train.0.clone());
     let mut drawn = keys.drawn("anchors", seed);
-    drawn.truncate(ANCHORS);
+    let others = drawn.split_off(ANCHORS.min(drawn.len()));
     let keys = keys.select(&drawn);
     let (from, to) = (anchors(source, &drawn), anchors(target, &drawn));
 
@@ -94,7 +94,9 @@ fn compare(source: &Encoder, target: &Encoder, seed: u64) -> Result<Row, Failure
             Ok((method, measure(&translator, source, target)?))
         })
         .collect::<Result<_, Failure>>()?;
-    let compared = Translator::compare(&keys, &x, &y, &Best { by: By::PAt1, seed: 1 })?;
+    let unseen = anchors(target, &others);
+    let against = Against { unseen: Rows::new(&unseen, d_y), classes: None };
+    let compared = Translator::compare(&keys, &x, &y, &against, &Best { by: By::PAt1, seed: 1 })?;
     let mut text = Vec::new();
     let mut regrets = [0.0; 2];
     for (at, by) in [By::PAt1, By::CentredCosine].into_iter().enumerate() {

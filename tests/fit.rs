@@ -229,7 +229,7 @@ fn every_method_is_fitted_by_the_command_as_by_sql() {
         ));
         let sql = format!(
             "SELECT emb_fit(id, a.embedding, b.embedding, {{{literal}, calibrate: true, source_encoder: 'a', target_encoder: 'b'}})['digest'] \
-             FROM 'a.parquet' a JOIN 'b.parquet' b USING (id)"
+             FROM 'b.parquet' b LEFT JOIN 'a.parquet' a USING (id)"
         );
         let run = world.ok(&format!("sql -c \"{sql}\""));
         let digest = world.translator("t.parquet").digest;
@@ -269,7 +269,7 @@ fn the_default_is_the_best_method_and_the_same_as_in_sql() {
     let world = World::new();
     twins(&world, 300, 0);
     let said = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet").stdout;
-    assert!(said.contains("compared: by p_at_1, out of fold over 300 pairs in 5 folds, pool 300, seed 1"), "{said}");
+    assert!(said.contains("compared: by p_at_1, out of fold over 300 pairs in 10 folds, pool 30, seed 1"), "{said}");
     let compared = &diagnostics(&world, "t.parquet")["best"];
     let rows = compared["rows"].as_array().unwrap();
     let chosen = rows.iter().find(|row| row["chosen"] == true).unwrap();
@@ -286,6 +286,79 @@ fn the_default_is_the_best_method_and_the_same_as_in_sql() {
         world.ok(&named.replace('"', ""));
         assert_eq!(world.translator("named.parquet").digest, world.translator("t.parquet").digest);
     }
+}
+
+/// Target rows that are no anchors are searched, and the same ones by the command, by `emb_fit` of an outer join and by
+/// `emb_translator` of a target space that has them.
+#[test]
+fn methods_are_compared_among_target_rows_that_no_fit_has_seen() {
+    let world = World::new();
+    twins(&world, 900, 0);
+    let fit = "fit --source a.parquet --target b.parquet --key id --source-name a --target-name b --eval-where id<0";
+    let said = world.ok(&format!("{fit} --where id<200 -o t.parquet")).stdout;
+    assert!(said.contains("by p_at_1, out of fold over 200 pairs in 10 folds, pool 720, seed 1"), "{said}");
+    let compared = &diagnostics(&world, "t.parquet")["best"];
+    assert_eq!(compared["unseen"], 700);
+
+    let joined = "FROM 'b.parquet' b LEFT JOIN (SELECT * FROM 'a.parquet' WHERE id < 200) a USING (id)";
+    world.ok(&format!(
+        "sql -c \"COPY (SELECT emb_fit(id, a.embedding, b.embedding, {{method: 'best', calibrate: true, source_encoder: 'a', \
+         target_encoder: 'b'}}) AS t {joined}) TO 'sql.parquet'\""
+    ));
+    assert_eq!(world.translator("sql.parquet").digest, world.translator("t.parquet").digest);
+    assert_eq!(&diagnostics(&world, "sql.parquet")["best"], compared);
+    // Its spaces' means are those of all their rows: the numbers differ, the rows that are searched do not.
+    world
+        .ok("sql -c \"COPY (SELECT emb_translator((SELECT emb_space(id, embedding) FROM 'a.parquet' WHERE id < 200), \
+         (SELECT emb_space(id, embedding) FROM 'b.parquet'), {method: 'best'}) AS t) TO 'spaces.parquet'\"");
+    assert_eq!(diagnostics(&world, "spaces.parquet")["best"]["unseen"], 700);
+
+    let shuffled = joined.replace("'b.parquet' b", "(SELECT * FROM 'b.parquet' ORDER BY random()) b");
+    world.ok(&format!(
+        "sql -c \"COPY (SELECT emb_fit(id, a.embedding, b.embedding, {{method: 'best'}}) AS t {shuffled}) TO 'x.parquet'\""
+    ));
+    assert_eq!(&diagnostics(&world, "x.parquet")["best"], compared, "whatever the order");
+}
+
+#[test]
+fn the_best_method_by_accuracy_needs_classes() {
+    let world = World::new();
+    twins(&world, 600, 0);
+    let a = world.read("a.parquet");
+    let vectors = crate::tester::rows(a.column_by_name("embedding").unwrap());
+    let class = |row: &Vec<f32>| if row[0] > row[1] { "dog" } else { "cat" };
+    let classes = vectors.iter().map(|row| row.as_ref().map(class));
+    let labels: ArrayRef = Arc::new(classes.clone().collect::<StringArray>());
+    let gaps: ArrayRef =
+        Arc::new(classes.enumerate().map(|(i, class)| class.filter(|_| i != 7)).collect::<StringArray>());
+    let of = |name: &str| Arc::clone(a.column_by_name(name).unwrap());
+    let named = vec![("id", of("id")), ("class", labels), ("gaps", gaps), ("embedding", of("embedding"))];
+    world.write("a.parquet", &columns(named));
+
+    let fit = "fit --source a.parquet --target b.parquet --key id -o t.parquet";
+    let said = world.ok(&format!("{fit} --by accuracy --label class --gate \"accuracy >= 0.7\"")).stdout;
+    assert!(said.contains("by accuracy, out of fold over 600 pairs"), "{said}");
+    let found = diagnostics(&world, "t.parquet");
+    let rows = found["best"]["rows"].as_array().unwrap();
+    let chosen = rows.iter().find(|row| row["chosen"] == true).unwrap()["accuracy"].as_f64().unwrap();
+    assert!(rows.iter().all(|row| row["accuracy"].as_f64() <= Some(chosen + 0.02)), "{rows:#?}");
+    let [own, mean_only] = [0, 1].map(|row| measure(&found, row, "accuracy").unwrap());
+    assert!(own > 0.8 && own > mean_only + 0.2, "{own} {mean_only}");
+    let classes: Vec<&str> = vectors.iter().flatten().map(class).collect();
+    let dogs = classes.iter().filter(|class| **class == "dog").count() as f64 / 600.0;
+    let held_out = 1.96 * (0.25f64 / 200.0).sqrt() + 0.05;
+    assert!((mean_only - dogs.max(1.0 - dogs)).abs() < held_out, "the mean is of the most frequent class: {mean_only}");
+
+    let line = |more: &str| format!("{fit} --overwrite {more}");
+    world.run(&line("--gate \"accuracy >= 0.99\" --label class")).expect(3, &["accuracy is"]);
+    world.run(&line("--gate \"knn_overlap >= 0.01\" --method procrustes")).expect(0, &["is met"]);
+    world.run(&line("--by accuracy")).expect(1, &["--label"]);
+    world.run(&line("--gate \"accuracy >= 0.5\"")).expect(1, &["--label"]);
+    world.run(&line("--label gaps")).expect(1, &["a.parquet row 7", "`gaps` is NULL", "IS NOT NULL"]);
+    world.run(&line("--label embedding")).expect(1, &["--label `embedding`", "numbers or strings"]);
+    world.run(&line("--label klass")).expect(1, &["no column `klass`"]);
+    let sql = "SELECT emb_fit(id, a.embedding, b.embedding, {method: 'best', by: 'accuracy'}) FROM 'a.parquet' a JOIN 'b.parquet' b USING (id)";
+    world.run(&format!("sql -c \"{sql}\"")).expect(1, &["--label COLUMN"]);
 }
 
 #[test]

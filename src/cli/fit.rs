@@ -56,9 +56,13 @@ pub struct Args {
     /// l_ortho, affine, irp (inverse relative projection, the paper) [default: best]
     #[arg(long)]
     method: Option<String>,
-    /// best: the measure to choose by, p_at_1, mrr, knn_overlap or centred_cosine [default: p_at_1]
+    /// best: the measure to choose by, p_at_1, mrr, knn_overlap, centred_cosine or accuracy [default: p_at_1]
     #[arg(long, value_name = "MEASURE")]
     by: Option<String>,
+    /// Column of --source with each row's class: the share of rows that the nearest class mean of native rows gives their own
+    /// class is measured too, as accuracy
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
     /// irp: number of pruned subspaces that are averaged [default: 8]
     #[arg(long)]
     omega: Option<i64>,
@@ -91,7 +95,7 @@ pub struct Args {
     seed: Option<u64>,
     /// What the translator must reach on held-out rows, such as 'p_at_1 >= 0.8'; the worse end of the 95 % interval decides.
     /// Where it does not, nothing is written and the exit code is 3. Measures: p_at_1, p_at_5, p_at_10, mrr, cosine,
-    /// centred_cosine
+    /// centred_cosine, knn_overlap, and with --label accuracy
     #[arg(long, value_name = "CONDITION")]
     gate: Option<Gate>,
     /// The gate is for the worst slice: held-out rows with one value in this column of --source, at least 100 of them
@@ -159,6 +163,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             (None, None) => HoldOut::Keys,
         },
         method: method(args)?,
+        label: args.label.clone(),
         drop_suspects: args.drop_suspects,
         gate: args.gate.clone(),
         slice: args.slice.clone(),

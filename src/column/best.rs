@@ -1,8 +1,10 @@
 //! Choosing a method: all of a fixed list are compared on pairs that their fits have not seen.
 //!
-//! The anchors are split into five folds by key. Each method is fitted on four of them and translates the fifth, so that in
-//! the end it has translated every anchor without knowing it; each of these predictions is then searched among the target
-//! vectors of all anchors. A difference between methods is one between the same rows: within one standard error of the mean
+//! The anchors are split into ten folds by key. Each method is fitted on nine of them and translates the tenth, so that in
+//! the end it has translated every anchor without knowing it. Each of these predictions is searched among target vectors that
+//! the fit has not seen either: those of its own fold, and others that are no anchors. (Predictions are drawn towards
+//! anchors that were fitted on, the more so the more freedom a map has: a pool that holds them makes the freer maps look
+//! worse than they are.) A difference between methods is one between the same rows: within one standard error of the mean
 //! difference to the best, the choice is parseval, or else the simplest.
 
 use rayon::prelude::*;
@@ -11,20 +13,24 @@ use serde_json::{Value, json};
 use super::pair::Pair;
 use super::settings::{Best, By, Irp, Map, Method, Scale};
 use super::space::KeyedAnchors;
-use crate::Result;
 use crate::kernel::Rows;
 use crate::kernel::bootstrap::{Estimate, estimates};
+use crate::kernel::class_means::ClassMeans;
 use crate::kernel::keyed::folds;
-use crate::kernel::knn_overlap::common;
+use crate::kernel::knn_overlap::overlaps;
 use crate::kernel::quality::similarities;
 use crate::kernel::retrieval::{Search, hit, ranks};
-use crate::kernel::search::{Index, Metric, Neighbour, Prepare};
 use crate::kernel::svd::DEFAULT_RCOND;
+use crate::{Error, Result};
 
-/// How many parts the anchors are split into.
-const FOLDS: usize = 5;
+/// How many parts the anchors are split into: with nine tenths of the anchors a map is nearly what it is with all of them.
+const FOLDS: usize = 10;
 /// Anchors that are compared on at most; of more, those that are drawn first.
 const MAX_COMPARED: usize = 4096;
+/// Target vectors that are no anchors, searched at most.
+pub const MAX_UNSEEN: usize = 4096;
+/// What draws them where there are more: the pool's seed in `babelake fit`.
+pub const UNSEEN_SEED: u64 = 0;
 /// Neighbours of [`By::KnnOverlap`].
 const NEIGHBOURS: usize = 10;
 
@@ -33,7 +39,7 @@ const NEIGHBOURS: usize = 10;
 pub struct Chosen {
     /// The method.
     pub method: Method,
-    /// For people, as in a translator's diagnostics under `best`: `by`, `folds`, `anchors`, `seed`, and in `rows` for each
+    /// For people, as in a translator's diagnostics under `best`: `by`, `folds`, `anchors`, `unseen`, `seed`, and in `rows` for each
     /// method its measures with 95 % intervals and how far it is behind the best (`difference`, with the paired interval).
     pub compared: Value,
 }
@@ -58,10 +64,24 @@ pub fn candidates(seed: u64) -> Vec<Method> {
 }
 
 /// Measures of one row, in the order of [`By::ALL`].
-type Measures = [f64; 4];
+type Measures = [f64; By::ALL.len()];
 
 fn of(by: By) -> usize {
     By::ALL.iter().position(|known| *known == by).unwrap_or_default()
+}
+
+/// What predictions are held against, beside the target vectors of their own fold.
+#[derive(Debug, Clone, Copy)]
+pub struct Against<'a> {
+    /// Target vectors that are no anchors; those beyond [`MAX_UNSEEN`] do not count.
+    pub unseen: Rows<'a>,
+    /// The class of each anchor, where they have classes.
+    pub classes: Option<&'a [usize]>,
+}
+
+impl Against<'_> {
+    /// The fold alone.
+    pub const FOLD: Self = Self { unseen: Rows::EMPTY, classes: None };
 }
 
 /// What every method gave for anchors that it had not seen.
@@ -72,6 +92,7 @@ pub struct Comparison {
     /// anchors to split.
     measured: Vec<Vec<Measures>>,
     anchors: usize,
+    unseen: usize,
     seed: u64,
 }
 
@@ -81,43 +102,62 @@ pub fn compare(
     source: &KeyedAnchors,
     target: &KeyedAnchors,
     median_norm: f64,
+    &Against { unseen, classes }: &Against<'_>,
     &Best { by, seed }: &Best,
 ) -> Result<Comparison> {
+    if by == By::Accuracy && classes.is_none() {
+        return Err(Error::Invalid(
+            "by 'accuracy' needs the class of every anchor, which `babelake fit --by accuracy --label COLUMN` reads: in SQL choose \
+             by another measure"
+                .into(),
+        ));
+    }
     let candidates = candidates(seed);
     let mut drawn = source.keys.drawn("best", seed);
     let fold_of = folds(&drawn, FOLDS);
     drawn.truncate(MAX_COMPARED);
-    let anchors = drawn.len();
-    if anchors < 2 * FOLDS {
-        return Ok(Comparison { candidates, measured: Vec::new(), anchors, seed });
+    let (anchors, width) = (drawn.len(), target.width);
+    let unseen = unseen.first(MAX_UNSEEN);
+    if anchors < FOLDS {
+        return Ok(Comparison { candidates, measured: Vec::new(), anchors, unseen: unseen.len(), seed });
     }
-    drawn.sort_unstable();
-    let rows = |anchors: &KeyedAnchors| anchors.select(&drawn).rows();
-    let (from, pool) = (rows(source), rows(target));
-    let trial = Trial {
-        drawn: &drawn,
-        fold_of: &fold_of,
-        source: Rows::new(&from, source.width),
-        pool: Rows::new(&pool, target.width),
-        center: &target.mean,
-        nearest: Vec::new(),
+    let compare = |fold: usize| {
+        let (members, others): (Vec<usize>, Vec<usize>) = drawn.iter().partition(|&&anchor| fold_of[anchor] == fold);
+        let (known_source, known_target) = (source.select(&others), target.select(&others));
+        let asked = source.select(&members).rows();
+        let pool = [&target.select(&members).rows(), unseen.as_slice()].concat();
+        let of =
+            |anchors: &[usize], classes: &[usize]| anchors.iter().map(|&anchor| classes[anchor]).collect::<Vec<_>>();
+        let classes = classes.map(|classes| {
+            let known = known_target.rows();
+            let means = ClassMeans::new(Rows::new(&known, width), &of(&others, classes), &target.mean);
+            (means, of(&members, classes))
+        });
+        let fold = Fold {
+            natives: Rows::new(&pool[..members.len() * width], width),
+            pool: Rows::new(&pool, width),
+            center: &target.mean,
+            classes,
+            neighbours: by == By::KnnOverlap,
+        };
+        let pair = Pair::new(&known_source, &known_target, median_norm, DEFAULT_RCOND);
+        fold.compare(&pair, Rows::new(&asked, source.width), &candidates)
     };
-    let trial = if by == By::KnnOverlap { trial.with_neighbours() } else { trial };
-    let folds: Vec<Vec<Vec<Measures>>> = (0..FOLDS)
-        .into_par_iter()
-        .map(|fold| trial.compare(fold, (source, target, median_norm), &candidates))
-        .collect::<Result<_>>()?;
-    let in_order = |method: usize| trial.in_order(folds.iter().map(|fold| &fold[method]));
-    Ok(Comparison { measured: (0..candidates.len() + 2).map(in_order).collect(), candidates, anchors, seed })
+    let folds: Vec<Vec<Vec<Measures>>> = (0..FOLDS).into_par_iter().map(compare).collect::<Result<_>>()?;
+    // Every method's rows in the same order: fold by fold.
+    let all = |method: usize| folds.iter().flat_map(|fold| fold[method].iter().copied()).collect();
+    let measured = (0..candidates.len() + 2).map(all).collect();
+    Ok(Comparison { measured, candidates, anchors, unseen: unseen.len(), seed })
 }
 
 impl Comparison {
     /// Chooses by a measure.
     pub fn choose(&self, measure: By) -> Chosen {
-        let Self { candidates, measured, anchors, seed } = self;
+        let Self { candidates, measured, anchors, unseen, seed } = self;
         let folds = if measured.is_empty() { 0 } else { FOLDS };
-        let mut compared =
-            json!({ "by": measure.name(), "folds": folds, "anchors": anchors, "seed": seed, "rows": [] });
+        let mut compared = json!({
+            "by": measure.name(), "folds": folds, "anchors": anchors, "unseen": unseen, "seed": seed, "rows": [],
+        });
         if measured.is_empty() {
             return Chosen { method: candidates[0], compared };
         }
@@ -138,10 +178,10 @@ impl Comparison {
         let dumb = [("mean-only", json!({})), ("do-nothing", json!({}))];
         let rows = described.chain(dumb).enumerate().map(|(method, (name, settings))| {
             let mut row = json!({ "name": name, "settings": settings });
-            let rows: Vec<[f64; 5]> = measured[method]
+            let rows: Vec<[f64; By::ALL.len() + 1]> = measured[method]
                 .iter()
                 .zip(differences(method))
-                .map(|(&[p_at_1, mrr, overlap, cosine], d)| [p_at_1, mrr, overlap, cosine, d])
+                .map(|(measures, d)| std::array::from_fn(|i| measures.get(i).copied().unwrap_or(d)))
                 .collect();
             let names = By::ALL.map(By::name).into_iter().chain(["difference"]);
             for (name, Estimate { mean, low, high }) in names.zip(estimates(&rows, *seed).into_iter().flatten()) {
@@ -162,96 +202,52 @@ impl Comparison {
     }
 }
 
-/// What methods are compared on.
-struct Trial<'a> {
-    /// The anchors that take part, ascending.
-    drawn: &'a [usize],
-    /// The fold of each anchor.
-    fold_of: &'a [usize],
-    /// Source vectors of those that take part.
-    source: Rows<'a>,
-    /// Their target vectors, which are searched.
+/// What a fold's members are measured against.
+struct Fold<'a> {
+    /// Their target vectors.
+    natives: Rows<'a>,
+    /// What is searched: the same, then those that are no anchors.
     pool: Rows<'a>,
     /// The target's mean.
     center: &'a [f32],
-    /// The nearest others of each target vector; empty where nobody asks.
-    nearest: Vec<Vec<Neighbour>>,
+    /// The class means of the target's other anchors, and the members' classes.
+    classes: Option<(ClassMeans, Vec<usize>)>,
+    /// Whether neighbours are looked for.
+    neighbours: bool,
 }
 
-impl Trial<'_> {
-    fn with_neighbours(self) -> Self {
-        let prepare = Prepare::new(Metric::Cosine, self.pool);
-        let nearest = Index::new(&prepare, self.pool).nearest(self.pool, NEIGHBOURS, true);
-        Self { nearest, ..self }
-    }
-
-    /// Places among those that take part of the members of a fold.
-    fn members(&self, fold: usize) -> Vec<usize> {
-        (0..self.drawn.len()).filter(|&place| self.fold_of[self.drawn[place]] == fold).collect()
-    }
-
-    /// Measures of a fold's members, by method; then those of mean-only and of do-nothing.
-    fn compare(
-        &self,
-        fold: usize,
-        (source, target, median_norm): (&KeyedAnchors, &KeyedAnchors, f64),
-        candidates: &[Method],
-    ) -> Result<Vec<Vec<Measures>>> {
-        let members = self.members(fold);
-        let others: Vec<usize> = self.drawn.iter().copied().filter(|&i| self.fold_of[i] != fold).collect();
-        let (known_source, known_target) = (source.select(&others), target.select(&others));
-        let pair = Pair::new(&known_source, &known_target, median_norm, DEFAULT_RCOND);
-        let asked = self.source.select(&members);
-        let asked = Rows::new(&asked, self.source.width());
-        let width = self.pool.width();
+impl Fold<'_> {
+    /// Measures of the members' source vectors translated, by method; then those of mean-only and of do-nothing.
+    fn compare(&self, pair: &Pair<'_>, asked: Rows<'_>, candidates: &[Method]) -> Result<Vec<Vec<Measures>>> {
+        let width = self.natives.width();
         let measured = candidates.par_iter().map(|method| {
             let translated = pair.translated(method, asked)?;
-            Ok(self.measure(&members, Rows::new(&translated, width)))
+            Ok(self.measure(Rows::new(&translated, width)))
         });
         let mut measured = measured.collect::<Result<Vec<_>>>()?;
-        let mean = self.center.repeat(members.len());
-        measured.push(self.measure(&members, Rows::new(&mean, width)));
+        let mean = self.center.repeat(asked.len());
+        measured.push(self.measure(Rows::new(&mean, width)));
         measured.push(match asked.width() == width {
-            true => self.measure(&members, asked),
-            false => vec![[f64::NAN; 4]; members.len()],
+            true => self.measure(asked),
+            false => vec![[f64::NAN; By::ALL.len()]; asked.len()],
         });
         Ok(measured)
     }
 
-    fn measure(&self, members: &[usize], answers: Rows<'_>) -> Vec<Measures> {
-        let natives = self.pool.select(members);
-        let natives = Rows::new(&natives, self.pool.width());
-        let ranks = ranks(answers, self.pool, members, Search::default());
-        let overlaps = self.overlaps(members, answers);
-        let cosines = similarities(answers, natives, self.center).map(|[_, centred, _]| centred);
-        let rows = ranks.into_iter().zip(overlaps).zip(cosines);
-        rows.map(|((rank, overlap), cosine)| [hit(rank, 1), 1.0 / rank as f64, overlap, cosine]).collect()
-    }
-
     /// NaN where nobody asks.
-    fn overlaps(&self, members: &[usize], answers: Rows<'_>) -> Vec<f64> {
-        if self.nearest.is_empty() {
-            return vec![f64::NAN; members.len()];
-        }
-        let prepare = Prepare::new(Metric::Cosine, self.pool);
-        // One more than is wanted: its own twin is no neighbour.
-        let found = Index::new(&prepare, self.pool).nearest(answers, NEIGHBOURS + 1, false);
-        let overlap = |(&member, found): (&usize, &Vec<Neighbour>)| {
-            let wanted = &self.nearest[member];
-            let others = found.iter().filter(|one| one.document != member).take(wanted.len());
-            common(others, wanted) as f64 / wanted.len().max(1) as f64
+    fn measure(&self, answers: Rows<'_>) -> Vec<Measures> {
+        let own: Vec<usize> = (0..self.natives.len()).collect();
+        let overlaps =
+            self.neighbours.then(|| overlaps(answers, self.natives, self.pool, NEIGHBOURS)).unwrap_or_default();
+        let ranks = ranks(answers, self.pool, &own, Search::default());
+        let cosines = similarities(answers, self.natives, self.center).map(|[_, centred, _]| centred);
+        let measure = |((i, rank), cosine): ((usize, usize), f64)| {
+            let overlap = overlaps.get(i).copied().unwrap_or(f64::NAN);
+            let accuracy = self.classes.as_ref().map_or(f64::NAN, |(means, classes)| {
+                f64::from(u8::from(means.nearest(answers.row(i)) == classes.get(i).copied()))
+            });
+            [hit(rank, 1), 1.0 / rank as f64, overlap, cosine, accuracy]
         };
-        members.iter().zip(&found).map(overlap).collect()
-    }
-
-    /// Measures of all folds in the order of the anchors.
-    fn in_order<'m>(&self, folds: impl Iterator<Item = &'m Vec<Measures>>) -> Vec<Measures> {
-        let mut rows = vec![[f64::NAN; 4]; self.drawn.len()];
-        for (fold, measured) in folds.enumerate() {
-            for (place, measures) in self.members(fold).into_iter().zip(measured) {
-                rows[place] = *measures;
-            }
-        }
-        rows
+        ranks.into_iter().enumerate().zip(cosines).map(measure).collect()
     }
 }

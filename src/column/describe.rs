@@ -214,12 +214,13 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 pub fn compared(best: &Value) -> String {
     let count = |key: &str| best.get(key).and_then(Value::as_u64).unwrap_or(0);
     let by = best.get("by").and_then(Value::as_str).unwrap_or("");
-    format!(
-        "by {by}, out of fold over {} pairs in {} folds, pool {0}, seed {}",
-        count("anchors"),
-        count("folds"),
-        count("seed")
-    )
+    let (anchors, folds, seed) = (count("anchors"), count("folds"), count("seed"));
+    // Of a translator that was stored when predictions were searched among all anchors.
+    let Some(unseen) = best.get("unseen").and_then(Value::as_u64) else {
+        return format!("by {by}, out of fold over {anchors} pairs in {folds} folds, pool {anchors}, seed {seed}");
+    };
+    let pool = anchors.checked_div(folds).unwrap_or(0) + unseen;
+    format!("by {by}, out of fold over {anchors} pairs in {folds} folds, pool {pool}, seed {seed}")
 }
 
 /// The comparison in a translator's diagnostics under `best` as text, with 95 % intervals; `None` where it is none.
@@ -229,11 +230,12 @@ pub fn best_table(best: &Value) -> Option<String> {
     let rows = best.get("rows")?.as_array().filter(|rows| !rows.is_empty())?;
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN);
-    const MEASURES: [(&str, &str); 5] = [
+    const MEASURES: [(&str, &str); 6] = [
         ("p_at_1", "P@1"),
         ("mrr", "MRR"),
         ("knn_overlap", "kNN overlap"),
         ("centred_cosine", "centred cosine"),
+        ("accuracy", "accuracy"),
         ("difference", "behind the best"),
     ];
     let known: Vec<_> = MEASURES.iter().filter(|(key, _)| rows.iter().any(|row| row.get(key).is_some())).collect();
@@ -259,19 +261,22 @@ pub fn best_table(best: &Value) -> Option<String> {
 /// The quality table in a translator's diagnostics as text; `None` where it is none.
 ///
 /// Expected: `{"pool": n, "rows": [{"name", "cosine", "centred_cosine", "p_at_1", "mrr"}, ...]}`, a measure that does not
-/// apply is null.
+/// apply is null; `knn_overlap` and `accuracy` are shown where a row has them.
 pub fn quality_table(quality: &Value) -> Option<String> {
     let rows = quality.get("rows")?.as_array()?;
     let pool = quality.get("pool")?.as_u64()?;
+    let has = |key: &str| rows.iter().any(|row| row.get(key).is_some_and(Value::is_number));
+    let always = [("cosine", "cosine"), ("centred_cosine", "centred cosine"), ("p_at_1", "P@1"), ("mrr", "MRR")];
+    let sometimes = [("knn_overlap", "kNN overlap"), ("accuracy", "accuracy")].into_iter().filter(|(key, _)| has(key));
+    let measures: Vec<(&str, &str)> = always.into_iter().chain(sometimes).collect();
+    let header: Vec<&str> = [""].into_iter().chain(measures.iter().map(|(_, title)| *title)).chain(["pool"]).collect();
     let rows = rows.iter().map(|row| {
         let measure = |key: &str| match row.get(key).and_then(Value::as_f64) {
             Some(x) => format!("{x:.3}"),
             None => "n/a".to_owned(),
         };
         let title = row.get("name").and_then(Value::as_str).unwrap_or("").to_owned();
-        let measures = ["cosine", "centred_cosine", "p_at_1", "mrr"].map(measure);
-        let [cosine, centred, p_at_1, mrr] = measures;
-        vec![title, cosine, centred, p_at_1, mrr, pool.to_string()]
+        [title].into_iter().chain(measures.iter().map(|(key, _)| measure(key))).chain([pool.to_string()]).collect()
     });
-    Some(table(&["", "cosine", "centred cosine", "P@1", "MRR", "pool"], rows))
+    Some(table(&header, rows))
 }

@@ -62,11 +62,13 @@ pub enum By {
     KnnOverlap,
     /// Mean cosine to the twin, the target's mean taken from both.
     CentredCosine,
+    /// Share of the rows that the nearest class mean of native rows gives their own class.
+    Accuracy,
 }
 
 impl By {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::PAt1, Self::Mrr, Self::KnnOverlap, Self::CentredCosine];
+    pub const ALL: [Self; 5] = [Self::PAt1, Self::Mrr, Self::KnnOverlap, Self::CentredCosine, Self::Accuracy];
 
     /// As an option's value.
     pub fn name(self) -> &'static str {
@@ -75,6 +77,7 @@ impl By {
             Self::Mrr => "mrr",
             Self::KnnOverlap => "knn_overlap",
             Self::CentredCosine => "centred_cosine",
+            Self::Accuracy => "accuracy",
         }
     }
 }

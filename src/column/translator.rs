@@ -5,7 +5,7 @@ use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::DataType;
 use serde_json::{Value, json};
 
-use super::best::{self, Comparison};
+use super::best::{self, Against, Comparison, MAX_UNSEEN, UNSEEN_SEED};
 use super::keys::{Keys, matches};
 use super::pair::{Numbers, Pair};
 use super::settings::{Best, Choice, Method};
@@ -82,12 +82,14 @@ impl Translator {
     /// The same, and the method.
     pub(super) fn fit_chosen(source: &KeyedAnchors, target: &KeyedAnchors, choice: &Choice) -> Result<(Self, Method)> {
         let (pair, without_twin) = matched(source, target)?;
-        let median_norm = median(&target.norms);
+        let (all, median_norm) = (target, median(&target.norms));
         let (source, target) = pair;
         let (method, compared) = match choice {
             Choice::Method(method) => (*method, None),
             Choice::Best(best) => {
-                let found = best::compare(&source, &target, median_norm, best)?.choose(best.by);
+                let unseen = unseen(all, &target);
+                let against = Against { unseen: Rows::new(&unseen, all.width), classes: None };
+                let found = best::compare(&source, &target, median_norm, &against, best)?.choose(best.by);
                 (found.method, Some(found.compared))
             }
         };
@@ -148,11 +150,31 @@ impl Translator {
         Ok((source.anchors("source", keys)?, target.anchors("target", keys)?))
     }
 
-    /// How [`Translator::fit_rows`] finds the method where the best is asked for.
-    pub fn compare(keys: &Keys, source: &Side<'_>, target: &Side<'_>, best: &Best) -> Result<Comparison> {
+    /// How [`Translator::fit_rows`] finds the method where the best is asked for, held against more than the anchors; classes
+    /// are those of the rows.
+    pub fn compare(
+        keys: &Keys,
+        source: &Side<'_>,
+        target: &Side<'_>,
+        against: &Against<'_>,
+        best: &Best,
+    ) -> Result<Comparison> {
         let (source, target) = Self::anchors(keys, source, target)?;
         let ((source, matching), _) = matched(&source, &target)?;
-        best::compare(&source, &matching, median(&target.norms), best)
+        let classes = against.classes.map(|classes| {
+            let order = keys.order();
+            let common = matches(&source.keys, &keys.select(&order));
+            common.into_iter().map(|(_, row)| classes[order[row]]).collect::<Vec<_>>()
+        });
+        let against = Against { classes: classes.as_deref(), ..*against };
+        best::compare(&source, &matching, median(&target.norms), &against, best)
+    }
+
+    /// Adds to the diagnostics.
+    pub fn tell(&mut self, name: &str, value: Value) {
+        let mut diagnostics: Value = serde_json::from_str(&self.diagnostics).unwrap_or_default();
+        diagnostics[name] = value;
+        self.diagnostics = diagnostics.to_string();
     }
 
     /// The numbers that translate.
@@ -323,6 +345,16 @@ pub(super) fn matched(
     let (from, to): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
     let without_twin = (source.keys.len() - pairs.len(), target.keys.len() - pairs.len());
     Ok(((source.select(&from), target.select(&to)), without_twin))
+}
+
+/// The target's anchors that have no twin, as the encoder gave them: those that are drawn first.
+fn unseen(target: &KeyedAnchors, matching: &KeyedAnchors) -> Vec<f32> {
+    let mut has_twin = vec![false; target.keys.len()];
+    matches(&target.keys, &matching.keys).into_iter().for_each(|(row, _)| has_twin[row] = true);
+    let mut rows: Vec<usize> =
+        target.keys.drawn("pool", UNSEEN_SEED).into_iter().filter(|&row| !has_twin[row]).collect();
+    rows.truncate(MAX_UNSEEN);
+    if rows.is_empty() { Vec::new() } else { target.select(&rows).rows() }
 }
 
 /// An inverse's conditioning for people.

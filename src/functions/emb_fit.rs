@@ -2,19 +2,23 @@
 //! parallel anchors in one step: bit for bit what `emb_translator` gives of two spaces over the same rows.
 //!
 //! Without `method` it is `parseval`. `calibrate: true` calibrates its confidence, see `emb_confidence`. Rows are centred by the
-//! anchors' means, or by those given. Pairs with a NULL side are left out. Duplicate keys, fewer than two pairs, more than 20,000
-//! pairs, a NULL key beside vectors, a NULL or non-finite item, a mean of another width are errors.
+//! anchors' means, or by those given. Pairs with a NULL side are left out, but for method `best`: it searches target rows
+//! without a source too (`FROM target LEFT JOIN source`), up to 4,096, as `babelake fit` does. Duplicate keys, fewer than two
+//! pairs, more than 20,000 pairs, a NULL key beside vectors, a NULL or non-finite item, a mean of another width are errors.
 
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::compute::{filter, is_null};
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Accumulator;
 use datafusion::logical_expr::function::AccumulatorArgs;
 
 use super::aggregate::{Aggregate, literal_options};
-use super::arguments::Call;
-use super::collect::{Collected, FromAll};
+use super::arguments::{Call, failed};
+use super::collect::Collected;
 use super::options::{BY, CALIBRATE, Kind, METHOD, Spec, spec};
-use crate::column::{Side, Translator};
+use crate::column::best::{Against, MAX_UNSEEN, UNSEEN_SEED};
+use crate::column::{Choice, Side, Translator};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -47,25 +51,97 @@ impl Aggregate for EmbFit {
     }
 
     fn state(&self, call: &Call<'_>) -> Result<Vec<(&'static str, DataType)>> {
-        Ok(Collected::state_types(&VECTORS, call.key(0, "key")?, &widths(call)?))
+        let (kind, widths) = (call.key(0, "key")?, widths(call)?);
+        let unseen = Collected::state_types(&UNSEEN, kind, &widths[1..]);
+        let named = unseen.into_iter().zip(["unseen_keys", "unseen"]).map(|((_, data_type), name)| (name, data_type));
+        Ok(Collected::state_types(&VECTORS, kind, &widths).into_iter().chain(named).collect())
     }
 
     fn accumulator(&self, call: &Call<'_>, args: &AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let options = literal_options(Self::NAME, args, 3)?;
-        let (choice, calibrate) = (options.choice(0, "parseval")?, options.calibrate(0)?);
-        let source = options.text("source_encoder", 0)?.unwrap_or_default();
-        let target = options.text("target_encoder", 0)?.unwrap_or_default();
         let widths = widths(call)?;
-        let source_mean = options.vector("source_mean", 0, widths[0])?;
-        let target_mean = options.vector("target_mean", 0, widths[1])?;
-        let rows = Collected::new(Self::NAME, &VECTORS, call.key(0, "key")?, widths.to_vec());
-        Ok(Box::new(FromAll::new(rows, move |rows: &Collected| {
-            let source = Side { rows: rows.rows(0), encoder: &source, mean: source_mean.as_deref() };
-            let target = Side { rows: rows.rows(1), encoder: &target, mean: target_mean.as_deref() };
-            let (source, target) = Translator::anchors(rows.keys(), &source, &target)?;
-            let fit = if calibrate { Translator::fit_calibrated } else { Translator::fit };
-            let fitted = fit(&source, &target, &choice)?;
-            Ok(ScalarValue::Struct(fitted.to_array()?.into()))
-        })))
+        let kind = call.key(0, "key")?;
+        let names = ["source_encoder", "target_encoder"].map(|name| options.text(name, 0));
+        let means = [("source_mean", widths[0]), ("target_mean", widths[1])];
+        let means = means.map(|(name, width)| options.vector(name, 0, width));
+        let [source, target] = names;
+        let [source_mean, target_mean] = means;
+        Ok(Box::new(Fitting {
+            pairs: Collected::new(Self::NAME, &VECTORS, kind, widths.to_vec()),
+            unseen: Collected::new(Self::NAME, &UNSEEN, kind, widths[1..].to_vec()).pool(MAX_UNSEEN, UNSEEN_SEED),
+            choice: options.choice(0, "parseval")?,
+            calibrate: options.calibrate(0)?,
+            encoders: [source?.unwrap_or_default(), target?.unwrap_or_default()],
+            means: [source_mean?, target_mean?],
+        }))
+    }
+}
+
+/// The name of the vectors without a source.
+const UNSEEN: [&str; 1] = ["target"];
+
+/// Pairs, and what is fitted from them.
+#[derive(Debug)]
+struct Fitting {
+    pairs: Collected,
+    /// Target rows without a source, where methods are compared.
+    unseen: Collected,
+    choice: Choice,
+    calibrate: bool,
+    encoders: [String; 2],
+    means: [Option<Vec<f32>>; 2],
+}
+
+impl Fitting {
+    fn fit(&self) -> crate::Result<Translator> {
+        let side =
+            |i: usize| Side { rows: self.pairs.rows(i), encoder: &self.encoders[i], mean: self.means[i].as_deref() };
+        let (keys, source, target) = (self.pairs.keys(), side(0), side(1));
+        let chosen = match &self.choice {
+            Choice::Method(_) => None,
+            Choice::Best(best) => {
+                let against = Against { unseen: self.unseen.rows(0), classes: None };
+                Some(Translator::compare(keys, &source, &target, &against, best)?.choose(best.by))
+            }
+        };
+        let choice = chosen.as_ref().map_or(self.choice, |chosen| Choice::Method(chosen.method));
+        let (source, target) = Translator::anchors(keys, &source, &target)?;
+        let fit = if self.calibrate { Translator::fit_calibrated } else { Translator::fit };
+        let mut translator = fit(&source, &target, &choice)?;
+        if let Some(chosen) = chosen {
+            translator.tell("best", chosen.compared);
+        }
+        Ok(translator)
+    }
+}
+
+impl Accumulator for Fitting {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.pairs.update(values)?;
+        if matches!(self.choice, Choice::Best(_)) {
+            let without_source: BooleanArray = is_null(&values[1])?;
+            let unseen = [&values[0], &values[2]].map(|array| filter(array, &without_source));
+            self.unseen.update(&unseen.into_iter().collect::<std::result::Result<Vec<_>, _>>()?)?;
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok([self.pairs.state()?, self.unseen.state()?].concat())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let (pairs, unseen) = states.split_at(1 + VECTORS.len());
+        self.pairs.merge(pairs)?;
+        self.unseen.merge(unseen)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let fitted = self.fit().and_then(|translator| translator.to_array());
+        Ok(ScalarValue::Struct(fitted.map_err(|error| failed(EmbFit::NAME, error))?.into()))
+    }
+
+    fn size(&self) -> usize {
+        self.pairs.size() + self.unseen.size()
     }
 }

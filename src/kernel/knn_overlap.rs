@@ -15,22 +15,25 @@ pub struct Overlap {
     pub overlap: Estimate,
 }
 
-/// How many of those found are among those wanted.
-pub fn common<'a>(found: impl IntoIterator<Item = &'a Neighbour>, wanted: &[Neighbour]) -> usize {
-    found.into_iter().filter(|one| wanted.iter().any(|other| other.document == one.document)).count()
-}
-
 /// The share of the `k` nearest rows of `native` by cosine that row i of `translated` and row i of `native` have in common;
 /// native row i itself is no neighbour, ties go to the lower index. `None` of fewer than two rows.
 pub fn knn_overlap(translated: Rows<'_>, native: Rows<'_>, k: usize, seed: u64) -> Option<Overlap> {
     let k = k.min(native.len().checked_sub(1).filter(|others| *others > 0)?);
-    let prepare = Prepare::new(Metric::Cosine, native);
-    let index = Index::new(&prepare, native);
-    let (found, wanted) = (index.nearest(translated, k, true), index.nearest(native, k, true));
-    let overlaps = found.iter().zip(&wanted).map(|(found, wanted)| [common(found, wanted) as f64 / k as f64]);
-    let rows: Vec<[f64; 1]> = overlaps.collect();
+    let rows: Vec<[f64; 1]> = overlaps(translated, native, native, k).into_iter().map(|overlap| [overlap]).collect();
     let [overlap] = estimates(&rows, seed)?;
     Some(Overlap { pool: native.len(), k, overlap })
+}
+
+/// [`knn_overlap`] of each row, neighbours looked for in a pool that begins with the native rows.
+pub fn overlaps(translated: Rows<'_>, native: Rows<'_>, pool: Rows<'_>, k: usize) -> Vec<f64> {
+    let prepare = Prepare::new(Metric::Cosine, pool);
+    let index = Index::new(&prepare, pool);
+    let (found, wanted) = (index.nearest(translated, k, true), index.nearest(native, k, true));
+    let overlap = |(found, wanted): (&Vec<Neighbour>, &Vec<Neighbour>)| {
+        let common = found.iter().filter(|one| wanted.iter().any(|other| other.document == one.document));
+        common.count() as f64 / wanted.len().max(1) as f64
+    };
+    found.iter().zip(&wanted).map(overlap).collect()
 }
 
 #[cfg(test)]

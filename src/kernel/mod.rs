@@ -8,6 +8,7 @@ pub mod block;
 pub mod bootstrap;
 pub mod center;
 pub mod cka;
+pub mod class_means;
 pub mod confidence;
 pub mod cosine;
 pub mod decode;

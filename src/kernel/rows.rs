@@ -8,6 +8,9 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
+    /// No rows.
+    pub const EMPTY: Self = Self { data: &[], width: 0 };
+
     /// A view of `data` as rows of `width` numbers; a rest that fills no row is not part of it.
     pub fn new(data: &'a [f32], width: usize) -> Self {
         let len = data.len().checked_div(width).unwrap_or(0);
@@ -42,6 +45,11 @@ impl<'a> Rows<'a> {
     /// All numbers.
     pub fn as_slice(&self) -> &'a [f32] {
         self.data
+    }
+
+    /// The first `count` rows, or all where there are fewer.
+    pub fn first(&self, count: usize) -> Self {
+        Self { data: &self.data[..count.min(self.len()) * self.width], ..*self }
     }
 
     /// The rows at `indexes`, copied in that order.

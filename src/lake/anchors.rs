@@ -1,6 +1,6 @@
 //! The care of anchors: which pairs are suspect, and which rows to embed next.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch};
@@ -11,7 +11,7 @@ use super::fit::MAX_ANCHORS;
 use super::inputs::Inputs;
 use super::matched::Matched;
 use super::output::write_batch;
-use super::quality::{MEASURES, Trial, measure};
+use super::quality::{MEASURES, More, Trial, measure};
 use super::table::{At, Conditions, PoolDraw, Table, pairs};
 use crate::column::suspects::{Checked, check};
 use crate::column::{Choice, Keys, Method, MethodOptions, Side, Translator};
@@ -316,10 +316,17 @@ fn learning_curve(keys: &Keys, sides: [Rows<'_>; 2], seed: u64) -> Result<Curve>
     let searched: Vec<usize> = asked.iter().chain(&known).copied().take(POOL).collect();
     let (queries, natives, pool) = (part(0, asked), part(1, asked), part(1, &searched));
     let [from, to] = sides.map(|side| side.width());
-    let trial =
-        Trial { queries: Rows::new(&queries, from), natives: Rows::new(&natives, to), pool: Rows::new(&pool, to) };
+    let trial = Trial {
+        queries: Rows::new(&queries, from),
+        natives: Rows::new(&natives, to),
+        pool: Rows::new(&pool, to),
+        more: More::default(),
+    };
     let method = Choice::Method(Method::new(&MethodOptions::default(), METHOD)?);
-    let sizes = std::iter::successors(Some(FIRST_POINT), |size| Some(2 * size)).take_while(|size| *size < most);
+    let half = most / 2;
+    let doubled = std::iter::successors(Some(FIRST_POINT), |size| Some(2 * size)).take_while(|size| *size < most);
+    // The last rise is that of a doubling too, whatever the number of pairs.
+    let sizes: BTreeSet<usize> = doubled.chain([half, most]).collect();
     let measure_at = |anchors: usize| {
         let chosen = &known[..anchors];
         let (source, target) = (part(0, chosen), part(1, chosen));
@@ -328,14 +335,14 @@ fn learning_curve(keys: &Keys, sides: [Rows<'_>; 2], seed: u64) -> Result<Curve>
         let translator = Translator::fit_rows(&keys, &side(&source, from), &side(&target, to), &method)?;
         Ok((anchors, measure(&translator, &trial, seed)?.rows))
     };
-    let measured = sizes.chain([most]).map(measure_at).collect::<Result<Vec<_>>>()?;
+    let measured = sizes.into_iter().map(measure_at).collect::<Result<Vec<_>>>()?;
     let of_curve = OF_CURVE.map(|name| MEASURES.iter().position(|known| *known == name).unwrap_or(0));
     let points = measured.iter().filter_map(|(anchors, rows)| {
         let rows: Vec<[f64; 3]> = rows.iter().map(|row| of_curve.map(|measure| row[measure])).collect();
         Some(Point { anchors: *anchors, measures: estimates(&rows, seed)? })
     });
-    let half = measured.iter().rev().find(|(anchors, _)| 2 * anchors <= most);
-    let rise = half.zip(measured.last()).and_then(|((anchors, before), (_, after))| {
+    let before = measured.iter().find(|(anchors, _)| *anchors == half);
+    let rise = before.zip(measured.last()).and_then(|((anchors, before), (_, after))| {
         let rises = before.iter().zip(after).map(|(before, after)| [after[of_curve[0]] - before[of_curve[0]]]);
         let [rise] = estimates(&rises.collect::<Vec<_>>(), seed)?;
         Some((*anchors, rise))

@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::classes::Classes;
 use super::condition::Condition;
 use super::gate::{Gate, Judgement};
 use super::inputs::Inputs;
-use super::quality::{Trial, estimated, measure};
+use super::quality::{ACCURACY, KNN_OVERLAP, More, RowMeasures, Trial, estimated, measure};
 use super::table::{At, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
 use super::{Place, stored};
+use crate::column::best::{Against, MAX_UNSEEN};
 use crate::column::calibration::FEWEST_ANCHORS;
-use crate::column::{self, Choice, Keys, Method, Translator};
+use crate::column::{self, By, Choice, Keys, Method, Translator};
 use crate::kernel::Rows;
+use crate::kernel::class_means::ClassMeans;
 use crate::kernel::keyed::{Draw, draw};
 use crate::{Error, Result, session};
 
@@ -59,6 +62,8 @@ pub struct Request {
     pub hold_out: HoldOut,
     /// The method; the best is chosen on all the anchors.
     pub method: Choice,
+    /// A column of the source with the class of each row, for the accuracy.
+    pub label: Option<String>,
     /// Whether pairs that do not seem to belong together are no anchors, see [`column::suspects`].
     pub drop_suspects: bool,
     /// What the translator must reach on held-out rows.
@@ -108,6 +113,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
     if !(2..=MAX_ANCHORS).contains(&cap) {
         return Err(Error::Invalid(format!("{cap} anchors are asked for: from 2 to {MAX_ANCHORS} can be had")));
     }
+    request.check_measures()?;
     let (source, target) = (Table::open(&request.source)?, Table::open(&request.target)?);
     let source_vectors = source.vectors(request.source_column.as_deref())?;
     let target_vectors = target.vectors(request.target_column.as_deref())?;
@@ -156,7 +162,13 @@ pub fn fit(request: &Request) -> Result<Fit> {
         anchors.iter().enumerate().for_each(|(i, &pair)| suspect[pair] = checked.is_suspect(i));
         anchors.retain(|&pair| !suspect[pair]);
     }
-    let (method, compared) = request.choose(&gathered, &anchors, means.as_ref())?;
+    let queries = match &held_out {
+        Some(held) => gathered.first(held.drawn.iter().copied(), MAX_QUERIES)?,
+        None => Vec::new(),
+    };
+    let labelled = anchors.iter().chain(&queries).copied();
+    let classes = request.label.as_deref().map(|label| Classes::read(&source, label, &pairs, labelled)).transpose()?;
+    let (method, compared) = request.choose(&gathered, &anchors, classes.as_ref(), means.as_ref())?;
     let mut translator = request.fit_on(&gathered, &anchors, means.as_ref(), method, true)?;
 
     let mut judgement = None;
@@ -165,7 +177,6 @@ pub fn fit(request: &Request) -> Result<Fit> {
             let rest =
                 by_draw.iter().copied().filter(|&pair| pairs.anchor[pair] && !held.pairs[pair] && !suspect[pair]);
             let rest = gathered.first(rest, cap)?;
-            let queries = gathered.first(held.drawn.iter().copied(), MAX_QUERIES)?;
             if rest.len() < 2 || queries.is_empty() {
                 None
             } else {
@@ -173,10 +184,16 @@ pub fn fit(request: &Request) -> Result<Fit> {
                 let pool = gathered.pool(&queries)?;
                 let native = gathered.rows(&queries, Side::Target);
                 let asked = gathered.rows(&queries, Side::Source);
+                let classes = classes.as_ref().map(|classes| {
+                    let known = gathered.rows(&rest, Side::Target);
+                    let known = Rows::new(&known, target_vectors.width());
+                    (ClassMeans::new(known, &classes.of(&rest), &without.target_mean), classes.of(&queries))
+                });
                 let trial = Trial {
                     queries: Rows::new(&asked, source_vectors.width()),
                     natives: Rows::new(&native, target_vectors.width()),
                     pool: Rows::new(&pool, target_vectors.width()),
+                    more: More { neighbours: request.asks_for(By::KnnOverlap, KNN_OVERLAP), classes },
                 };
                 let measured = measure(&without, &trial, request.seed)?;
                 let groups = queries.iter().map(|&pair| pairs.group[pair].as_deref());
@@ -210,18 +227,17 @@ pub fn fit(request: &Request) -> Result<Fit> {
     if request.drop_suspects {
         found["suspects_dropped"] = suspect.iter().filter(|suspect| **suspect).count().into();
     }
-    let mut diagnostics: Value = serde_json::from_str(&translator.diagnostics).unwrap_or_default();
-    diagnostics["fit"] = found.clone();
+    let mut of_fit = found.clone();
     if let Some(sql) = &request.anchors_where {
-        diagnostics["fit"]["where"] = sql.as_str().into();
+        of_fit["where"] = sql.as_str().into();
     }
+    translator.tell("fit", of_fit);
     if let Some(compared) = compared {
-        diagnostics["best"] = compared;
+        translator.tell("best", compared);
     }
     if let Some(quality) = &quality {
-        diagnostics["quality"] = quality.clone();
+        translator.tell("quality", quality.clone());
     }
-    translator.diagnostics = diagnostics.to_string();
 
     let dimensions = source_vectors.width().max(target_vectors.width());
     if anchors.len() < dimensions {
@@ -263,22 +279,40 @@ pub const ADVICE: &str = "embed the lake again with the target's model, or add a
 type Means = (Vec<f32>, Vec<f32>);
 
 impl Request {
+    /// Whether a measure is what methods are compared by, or what the gate is for.
+    fn asks_for(&self, by: By, measure: &str) -> bool {
+        let chosen = matches!(&self.method, Choice::Best(best) if best.by == by);
+        chosen || self.gate.as_ref().is_some_and(|gate| gate.measure() == measure)
+    }
+
+    fn check_measures(&self) -> Result<()> {
+        if self.label.is_none() && self.asks_for(By::Accuracy, ACCURACY) {
+            return Err(Error::Invalid(
+                "accuracy needs the class of every row: name the column of --source that holds it with --label".into(),
+            ));
+        }
+        Ok(())
+    }
+
     /// The method to fit with, and how it was found where it was chosen.
     fn choose(
         &self,
         gathered: &Gathered<'_>,
         anchors: &[usize],
+        classes: Option<&Classes>,
         means: Option<&Means>,
     ) -> Result<(Method, Option<Value>)> {
-        match &self.method {
-            Choice::Method(method) => Ok((*method, None)),
-            Choice::Best(best) => {
-                let found = self.on(gathered, anchors, means, |keys, source, target| {
-                    Ok(Translator::compare(keys, source, target, best)?.choose(best.by))
-                })?;
-                Ok((found.method, Some(found.compared)))
-            }
-        }
+        let best = match &self.method {
+            Choice::Method(method) => return Ok((*method, None)),
+            Choice::Best(best) => best,
+        };
+        let unseen = gathered.others(anchors, MAX_UNSEEN)?;
+        let classes = classes.map(|classes| classes.of(anchors));
+        let against = Against { unseen: Rows::new(&unseen, gathered.target.width()), classes: classes.as_deref() };
+        let found = self.on(gathered, anchors, means, |keys, source, target| {
+            Ok(Translator::compare(keys, source, target, &against, best)?.choose(best.by))
+        })?;
+        Ok((found.method, Some(found.compared)))
     }
 
     fn fit_on(
@@ -320,12 +354,16 @@ impl Request {
 
     /// What the gate says of held-out rows with these measures and slices: of all of them, or of the slice that is worst for
     /// it.
-    fn judge<'g>(&self, rows: &[[f64; 6]], groups: impl Iterator<Item = Option<&'g str>>) -> Result<Option<Judgement>> {
+    fn judge<'g>(
+        &self,
+        rows: &[RowMeasures],
+        groups: impl Iterator<Item = Option<&'g str>>,
+    ) -> Result<Option<Judgement>> {
         let Some(gate) = &self.gate else { return Ok(None) };
         let Some(column) = &self.slice else {
             return gate.judge(&estimated(rows, self.seed), None).map(Some);
         };
-        let mut slices: BTreeMap<Option<&str>, Vec<[f64; 6]>> = BTreeMap::new();
+        let mut slices: BTreeMap<Option<&str>, Vec<RowMeasures>> = BTreeMap::new();
         for (row, group) in rows.iter().zip(groups) {
             slices.entry(group).or_default().push(*row);
         }
@@ -461,13 +499,16 @@ impl<'a> Gathered<'a> {
 
     /// The target's vectors to search: those of the queries first, then others as drawn, up to [`POOL`] in all.
     pub fn pool(&self, queries: &[usize]) -> Result<Vec<f32>> {
-        let own: HashSet<At> = queries.iter().map(|&pair| self.pairs.target[pair]).collect();
-        let others = self.pairs.pool.iter().copied().filter(|at| !own.contains(at));
-        let others: Vec<At> = others.take(POOL.saturating_sub(queries.len())).collect();
         let mut pool = self.rows(queries, Side::Target);
-        for vector in self.target.read(&others)?.into_iter().flatten() {
-            pool.extend_from_slice(&vector);
-        }
+        pool.extend(self.others(queries, POOL.saturating_sub(queries.len()))?);
         Ok(pool)
+    }
+
+    /// `count` target vectors that are not those of these pairs, as drawn; fewer where there are fewer.
+    fn others(&self, pairs: &[usize], count: usize) -> Result<Vec<f32>> {
+        let own: HashSet<At> = pairs.iter().map(|&pair| self.pairs.target[pair]).collect();
+        let others = self.pairs.pool.iter().copied().filter(|at| !own.contains(at));
+        let others: Vec<At> = others.take(count).collect();
+        Ok(self.target.read(&others)?.into_iter().flatten().flatten().collect())
     }
 }

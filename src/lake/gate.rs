@@ -95,6 +95,11 @@ impl Gate {
         }
     }
 
+    /// The name of the measure.
+    pub fn measure(&self) -> &str {
+        &self.measure
+    }
+
     /// Judges by `measures`. The end of the 95 % interval decides that is worse for the gate: the lower one for `>=` and `>`,
     /// the upper one for `<=` and `<`. `native` is what native rows reach, of which the mean counts; without it a bound
     /// relative to native is an error, as is a measure that there is not.

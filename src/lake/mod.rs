@@ -6,6 +6,7 @@
 //! plain threads, never from inside the runtime.
 
 pub mod anchors;
+mod classes;
 mod condition;
 pub mod describe;
 pub mod eval;

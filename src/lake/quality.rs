@@ -7,6 +7,8 @@ use crate::column::Translator;
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
 use crate::kernel::bootstrap::{Estimate, estimates};
+use crate::kernel::class_means::ClassMeans;
+use crate::kernel::knn_overlap::overlaps;
 use crate::kernel::quality::similarities;
 use crate::kernel::retrieval::{Search, hit, ranks};
 use crate::kernel::translate::Translation;
@@ -21,10 +23,31 @@ pub struct Trial<'a> {
     pub natives: Rows<'a>,
     /// The target's vectors that are searched; the first ones are `natives`.
     pub pool: Rows<'a>,
+    /// What is measured beside cosines and ranks.
+    pub more: More,
+}
+
+/// Measures that have a price, or need more than vectors.
+#[derive(Debug, Default)]
+pub struct More {
+    /// Whether neighbourhoods are compared: two more searches.
+    pub neighbours: bool,
+    /// Class means of native rows, and the class of each held-out row.
+    pub classes: Option<(ClassMeans, Vec<usize>)>,
 }
 
 /// The measures of a row.
-pub const MEASURES: [&str; 6] = ["cosine", "centred_cosine", "p_at_1", "p_at_5", "p_at_10", "mrr"];
+pub const MEASURES: [&str; 8] =
+    ["cosine", "centred_cosine", "p_at_1", "p_at_5", "p_at_10", "mrr", KNN_OVERLAP, ACCURACY];
+/// Share of the 10 nearest rows of the pool that the translated and the native row have in common.
+pub const KNN_OVERLAP: &str = "knn_overlap";
+/// Share of the rows that the nearest class mean gives their own class.
+pub const ACCURACY: &str = "accuracy";
+/// Neighbours of [`KNN_OVERLAP`].
+const NEIGHBOURS: usize = 10;
+
+/// [`MEASURES`] of one row; NaN where one is not measured.
+pub type RowMeasures = [f64; MEASURES.len()];
 
 /// What was measured.
 #[derive(Debug)]
@@ -33,7 +56,7 @@ pub struct Measured {
     /// (`p_at_1`, `p_at_1_low`, `p_at_1_high`).
     pub table: Vec<Value>,
     /// The measures of each translated row.
-    pub rows: Vec<[f64; 6]>,
+    pub rows: Vec<RowMeasures>,
 }
 
 /// Measures a translator, *mean-only* (every row becomes the target mean) and *do-nothing* (rows stay as they are; no
@@ -68,22 +91,28 @@ pub fn translated(translation: &Translation<'_>, trial: &Trial<'_>) -> Result<Ve
 }
 
 /// The means of [`MEASURES`] of `answers` to the held-out rows; without intervals, which take longer than the rest.
-pub fn means(answers: Rows<'_>, trial: &Trial<'_>, center: &[f32]) -> [f64; 6] {
+pub fn means(answers: Rows<'_>, trial: &Trial<'_>, center: &[f32]) -> RowMeasures {
     let rows = row_measures(answers, trial, center);
     std::array::from_fn(|i| rows.iter().map(|row| row[i]).sum::<f64>() / rows.len() as f64)
 }
 
-fn row_measures(answers: Rows<'_>, trial: &Trial<'_>, center: &[f32]) -> Vec<[f64; 6]> {
+fn row_measures(answers: Rows<'_>, trial: &Trial<'_>, center: &[f32]) -> Vec<RowMeasures> {
     let own: Vec<usize> = (0..trial.natives.len()).collect();
     let ranks = ranks(answers, trial.pool, &own, Search::default());
-    let similar = similarities(answers, trial.natives, center);
-    let row = |([cosine, centred, _], rank): ([f64; 3], usize)| {
-        [cosine, centred, hit(rank, 1), hit(rank, 5), hit(rank, 10), 1.0 / rank as f64]
+    let neighbours = trial.more.neighbours.then(|| overlaps(answers, trial.natives, trial.pool, NEIGHBOURS));
+    let overlaps = neighbours.unwrap_or_default();
+    let row = |(((i, answer), [cosine, centred, _]), rank): (((usize, &[f32]), [f64; 3]), usize)| {
+        let overlap = overlaps.get(i).copied().unwrap_or(f64::NAN);
+        let accuracy =
+            trial.more.classes.as_ref().map_or(f64::NAN, |(means, classes)| {
+                f64::from(u8::from(means.nearest(answer) == classes.get(i).copied()))
+            });
+        [cosine, centred, hit(rank, 1), hit(rank, 5), hit(rank, 10), 1.0 / rank as f64, overlap, accuracy]
     };
-    similar.zip(ranks).map(row).collect()
+    answers.iter().enumerate().zip(similarities(answers, trial.natives, center)).zip(ranks).map(row).collect()
 }
 
-fn row(name: &str, rows: Option<&[[f64; 6]]>, seed: u64) -> Value {
+fn row(name: &str, rows: Option<&[RowMeasures]>, seed: u64) -> Value {
     let mut row = json!({ "name": name });
     let estimated = rows.map(|rows| estimated(rows, seed)).unwrap_or_default();
     for name in MEASURES {
@@ -98,8 +127,8 @@ fn row(name: &str, rows: Option<&[[f64; 6]]>, seed: u64) -> Value {
     row
 }
 
-/// Means and 95 % intervals of [`MEASURES`] over rows, by name; none without rows.
-pub fn estimated(rows: &[[f64; 6]], seed: u64) -> Measures {
+/// Means and 95 % intervals of those of [`MEASURES`] that were measured, by name; none without rows.
+pub fn estimated(rows: &[RowMeasures], seed: u64) -> Measures {
     let estimates = estimates(rows, seed).into_iter().flatten();
-    MEASURES.into_iter().map(str::to_owned).zip(estimates).collect()
+    MEASURES.into_iter().map(str::to_owned).zip(estimates).filter(|(_, estimate)| !estimate.mean.is_nan()).collect()
 }

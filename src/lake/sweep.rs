@@ -10,7 +10,7 @@ use super::fit::{Gathered, HoldOut, MAX_ANCHORS, MAX_QUERIES, POOL, Side, hold_o
 use super::inputs::Inputs;
 use super::output::write_batch;
 use super::place::Place;
-use super::quality::{Trial, means, translated};
+use super::quality::{More, Trial, means, translated};
 use super::table::{Conditions, PoolDraw, Table, Vectors, pairs};
 use crate::column::sweep::{Fitted, Grid, Matched};
 use crate::column::{KeyedAnchors, Method};
@@ -184,6 +184,7 @@ pub fn sweep(request: &Request, progress: &Progress) -> Result<Sweep> {
             queries: Rows::new(&asked, width),
             natives: Rows::new(&native, target_width),
             pool: Rows::new(&pool, target_width),
+            more: More::default(),
         };
         widen(&mut sweep.queries, queries.len());
         widen(&mut sweep.pool, trial.pool.len());
@@ -281,7 +282,7 @@ impl Request {
         progress: &Progress,
     ) -> Result<Vec<Measures>> {
         let measured = |answers: Rows<'_>, mean: &[f32]| -> Measures {
-            let [cosine, centred_cosine, p_at_1, _, _, mrr] = means(answers, trial, mean).map(Some);
+            let [cosine, centred_cosine, p_at_1, _, _, mrr, ..] = means(answers, trial, mean).map(Some);
             progress.done.fetch_add(1, Ordering::Relaxed);
             [cosine, centred_cosine, p_at_1, mrr, None, None, None]
         };

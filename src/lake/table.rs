@@ -134,7 +134,8 @@ impl Table {
         self.files.iter().map(File::rows).sum()
     }
 
-    fn place_of(&self, at: At) -> String {
+    /// The file and the row, for people.
+    pub fn place_of(&self, at: At) -> String {
         let file = self.files.get(at.file as usize).map_or("", |file| file.shown());
         format!("{file} row {}", at.row)
     }

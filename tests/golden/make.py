@@ -316,6 +316,22 @@ def knn_overlap_cases():
                "overlap": oracle.knn_overlap(translated, native, k)}
 
 
+def class_means_cases():
+    rng = np.random.default_rng(21)
+    for count, d in ((3, 4), (7, 12)):
+        # Class 1 has no rows.
+        classes = np.array([c for c in rng.integers(0, count, size=80) if c != 1])
+        offset = rng.normal(size=d)
+        places = rng.normal(size=(count, d))
+        rows = f32(places[classes] + 0.8 * rng.normal(size=(len(classes), d)) + offset)
+        asked = f32(places[rng.integers(0, count, size=40)] + 0.8 * rng.normal(size=(40, d)) + offset)
+        center = f32(rows.mean(0))
+        nearest, gap = oracle.nearest_class(rows, classes, center, asked)
+        assert gap.min() > 1e-5, "close call"
+        yield {"name": f"{count} classes", "rows": matrix(rows), "classes": classes.tolist(), "center": center.tolist(),
+               "asked": matrix(asked), "nearest": nearest.tolist()}
+
+
 def mixed_cases():
     rng = np.random.default_rng(8)
     queries = f32(rng.normal(size=(50, 5)) + 0.3)
@@ -421,6 +437,7 @@ def main():
     dump("apply.json", apply_cases())
     dump("metrics.json", metric_cases())
     dump("knn_overlap.json", knn_overlap_cases())
+    dump("class_means.json", class_means_cases())
     dump("mixed.json", mixed_cases())
     dump("ranking.json", ranking_cases())
     dump("cka.json", cka_cases())

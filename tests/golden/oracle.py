@@ -209,6 +209,15 @@ def knn_overlap(translated, native, k):
     return float(np.mean(shares))
 
 
+def nearest_class(rows, classes, center, asked):
+    """Classes by the cosine of asked - center to the class means - center, and the gap to the second nearest."""
+    names = np.unique(classes)
+    means = np.stack([rows[classes == name].mean(0) for name in names]) - center
+    found = (asked - center) @ means.T / np.linalg.norm(asked - center, axis=1)[:, None] / np.linalg.norm(means, axis=1)
+    two = np.sort(found, axis=1)[:, -2:]
+    return names[found.argmax(1)], two[:, 1] - two[:, 0]
+
+
 def mixed(queries, documents, translated, k, old_threshold):
     found, own = scores(queries, documents), np.arange(len(documents))
     slots = [translated[np.argsort(-row, kind="stable")[:k]].mean() for row in found]

@@ -3,6 +3,7 @@
 use super::Request;
 use super::trial::Trial;
 
+use crate::column::best::{Against, MAX_UNSEEN};
 use crate::column::{BEST, Choice, Keys, Method, MethodOptions, Side, Translator};
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
@@ -52,7 +53,7 @@ pub fn adapt(
     if pairs.rows.len() >= FEWEST_ANCHORS.min(request.anchors) {
         let (new, old) = (Rows::new(&pairs.vectors[0], widths.0), Rows::new(&pairs.vectors[1], widths.1));
         let (keys, count) = (outside.keys.select(&pairs.rows), pairs.rows.len());
-        let method = best(&keys, new, old)?;
+        let method = best(&keys, new, old, Rows::new(&trial.old_documents, widths.1))?;
         let adapter = fit(&keys, new, old, method)?;
         let name = method.name();
         let said = format!("{name}, fitted on {count} pairs of native and old documents that are not searched");
@@ -62,8 +63,13 @@ pub fn adapt(
     let keys = documents.keys.select(&trial.documents);
     let (new, old) = (Rows::new(&trial.native, widths.0), Rows::new(&trial.old_documents, widths.1));
     let all: Vec<usize> = (0..keys.len().min(request.anchors)).collect();
-    let method =
-        best(&keys.select(&all), Rows::new(&new.select(&all), widths.0), Rows::new(&old.select(&all), widths.1))?;
+    let unseen: Vec<usize> = (all.len()..keys.len()).take(MAX_UNSEEN).collect();
+    let method = best(
+        &keys.select(&all),
+        Rows::new(&new.select(&all), widths.0),
+        Rows::new(&old.select(&all), widths.1),
+        Rows::new(&old.select(&unseen), widths.1),
+    )?;
     let name = method.name();
     let fit_on = |chosen: &mut dyn Iterator<Item = usize>| {
         let chosen: Vec<usize> = chosen.take(request.anchors).collect();
@@ -98,10 +104,13 @@ pub fn adapt(
 }
 
 /// The method that `babelake fit` takes where none is named.
-fn best(keys: &Keys, new: Rows<'_>, old: Rows<'_>) -> Result<Method> {
+fn best(keys: &Keys, new: Rows<'_>, old: Rows<'_>, unseen: Rows<'_>) -> Result<Method> {
+    let against = Against { unseen, classes: None };
     match Choice::new(&MethodOptions::default(), BEST)? {
         Choice::Method(method) => Ok(method),
-        Choice::Best(best) => Ok(Translator::compare(keys, &side(new), &side(old), &best)?.choose(best.by).method),
+        Choice::Best(best) => {
+            Ok(Translator::compare(keys, &side(new), &side(old), &against, &best)?.choose(best.by).method)
+        }
     }
 }
 
