@@ -106,6 +106,11 @@ fn scans_have_fewer_partitions_where_memory_is_short() {
     let short = run("12M").expect(0, &["note: 1 of ", "partitions, for its scans to fit into memory"]);
     assert_eq!(short.stdout, plenty.stdout);
     run("4M").expect(1, &["lake/", ".parquet: has a row group of which this query needs 4 MB at once", "--memory"]);
+    // 4,000 vectors of 512 numbers twice.
+    let groups = "SELECT id % 3 AS g, emb_retrieval(id, embedding, embedding) FROM 'lake/0.parquet' GROUP BY id % 3";
+    let needs = ["the query holds", "bytes and needs", "more for", "--memory"];
+    world.run(&["sql", "--memory", "10M", "-c", groups]).expect(1, &needs);
+    world.run(&["sql", "--memory", "200M", "-c", groups]).expect(0, &[]);
     // Only what is read counts.
     world.run(&["sql", "--memory", "4M", "-c", "SELECT sum(id) FROM 'lake/'"]).expect(0, &[]);
     run("many").expect(2, &["expected a size such as 512M or 2G"]);

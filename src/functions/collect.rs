@@ -135,7 +135,7 @@ impl Collected {
             vectors.clear();
             for (i, view) in views.iter().enumerate() {
                 match view.row_of(row, self.widths[i]) {
-                    Ok(Some(v)) if norm::norm(v).is_finite() => vectors.push(v),
+                    Ok(Some(v)) if norm::is_finite(v) => vectors.push(v),
                     Ok(_) => return self.flaw(i, &Flaw::NotFinite { row }, &keys),
                     Err(flaw) => return self.flaw(i, &flaw, &keys),
                 }
@@ -212,15 +212,15 @@ impl Collected {
         exec_err!("{}: argument {} (`{name}`){key}: {flaw}", self.function, i + 2)
     }
 
-    /// All rows, as lists of one row.
-    pub fn state(&self) -> Result<Vec<ScalarValue>> {
+    /// All rows, as lists of one row. They are given away: the engine asks once.
+    pub fn state(&mut self) -> Result<Vec<ScalarValue>> {
         let list = |items: ArrayRef| {
             let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
             ListArray::try_new(field, OffsetBuffer::from_lengths([items.len()]), items, None)
         };
         let mut state = vec![ScalarValue::List(Arc::new(list(self.keys.to_array())?))];
-        for (values, width) in self.columns.iter().zip(&self.widths) {
-            let vectors = embedding::fixed(values.clone(), *width, None, self.keys.len())?;
+        for (values, width) in self.columns.iter_mut().zip(&self.widths) {
+            let vectors = embedding::fixed(std::mem::take(values), *width, None, self.keys.len())?;
             state.push(ScalarValue::List(Arc::new(list(Arc::new(vectors))?)));
         }
         if let Some((_, labels)) = &self.label {

@@ -142,7 +142,8 @@ pub fn accumulator(
     Box::new(FromAll::new(rows, move |rows: &Collected| {
         let order = rows.keys().order();
         let width = rows.rows(0).width();
-        let [a, b] = [0, 1].map(|i| rows.rows(i).select(&order));
+        let sorted = |i: usize| rows.rows(i).select(&order);
+        let (a, b) = rayon::join(|| sorted(0), || sorted(1));
         value(names, measure(Rows::new(&a, width), Rows::new(&b, width), rows, &order)?)
     }))
 }

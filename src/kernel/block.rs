@@ -36,10 +36,6 @@ pub fn multiply<E>(
     mut fill: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
     mut finish: impl FnMut(usize, &mut [f32]),
 ) -> Result<(), E> {
-    let factor = match factor {
-        Factor::Plain(data) => MatRef::from_row_major_slice(data, k, n),
-        Factor::Transposed(data) => MatRef::from_row_major_slice(data, n, k).transpose(),
-    };
     scratch.input.resize(BLOCK_ROWS * k, 0.0);
     for first in (0..count).step_by(BLOCK_ROWS) {
         let rows = BLOCK_ROWS.min(count - first);
@@ -48,15 +44,12 @@ pub fn multiply<E>(
         for (i, row) in input.chunks_exact_mut(k.max(1)).take(rows).enumerate() {
             fill(first + i, row)?;
         }
-        let input = MatRef::from_row_major_slice(&*input, BLOCK_ROWS, k);
         let wanted = &mut out[first * n..(first + rows) * n];
         if rows == BLOCK_ROWS {
-            let block = MatMut::from_row_major_slice_mut(&mut *wanted, BLOCK_ROWS, n);
-            matmul(block, Accum::Replace, input, factor, 1.0, Par::Seq);
+            multiply_block(input, (k, n), factor, wanted);
         } else {
             scratch.output.resize(BLOCK_ROWS * n, 0.0);
-            let block = MatMut::from_row_major_slice_mut(&mut scratch.output[..BLOCK_ROWS * n], BLOCK_ROWS, n);
-            matmul(block, Accum::Replace, input, factor, 1.0, Par::Seq);
+            multiply_block(input, (k, n), factor, &mut scratch.output[..BLOCK_ROWS * n]);
             wanted.copy_from_slice(&scratch.output[..rows * n]);
         }
         for (i, row) in wanted.chunks_exact_mut(n.max(1)).enumerate() {
@@ -64,6 +57,17 @@ pub fn multiply<E>(
         }
     }
     Ok(())
+}
+
+/// `out = rows F` of one block: `rows` is [`BLOCK_ROWS`] x k, padded with zeros, and `out` [`BLOCK_ROWS`] x n, both row-major.
+pub fn multiply_block(rows: &[f32], (k, n): (usize, usize), factor: Factor<'_>, out: &mut [f32]) {
+    let factor = match factor {
+        Factor::Plain(data) => MatRef::from_row_major_slice(data, k, n),
+        Factor::Transposed(data) => MatRef::from_row_major_slice(data, n, k).transpose(),
+    };
+    let rows = MatRef::from_row_major_slice(rows, BLOCK_ROWS, k);
+    let out = MatMut::from_row_major_slice_mut(out, BLOCK_ROWS, n);
+    matmul(out, Accum::Replace, rows, factor, 1.0, Par::Seq);
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Rows;
-use super::block::{BLOCK_ROWS, Factor, Scratch, multiply};
+use super::block::{BLOCK_ROWS, Factor, multiply_block};
 use super::center::{Centered, center_normalize_into, noise_floor};
 use super::mean::mean;
 use super::norm::{dot, norm};
@@ -128,14 +128,14 @@ impl<'a> Index<'a> {
     pub fn search<T: Send>(&self, queries: Rows<'_>, work: impl Fn(&mut Scores<'_>) -> Vec<T> + Sync) -> Vec<T> {
         let blocks: Vec<usize> = (0..queries.len()).step_by(BLOCK_ROWS).collect();
         let found = blocks.par_iter().map_init(
-            || (Scratch::default(), Vec::new(), Vec::new()),
-            |(scratch, ready, scores), &first| {
+            || (vec![0.0; BLOCK_ROWS * self.width], vec![0.0; BLOCK_ROWS * BLOCK_DOCUMENTS]),
+            |(ready, scores), &first| {
                 let asked = first..(first + BLOCK_ROWS).min(queries.len());
-                ready.resize(asked.len() * self.width, 0.0);
                 for (i, out) in asked.clone().zip(ready.chunks_exact_mut(self.width.max(1))) {
                     self.prepare.fill(queries.row(i), out);
                 }
-                work(&mut Scores { index: self, asked, ready, scratch, scores, documents: 0..0 })
+                ready[asked.len() * self.width..].fill(0.0);
+                work(&mut Scores { index: self, asked, ready, scores, documents: 0..0 })
             },
         );
         found.collect::<Vec<_>>().into_iter().flatten().collect()
@@ -188,8 +188,7 @@ pub struct Scores<'a> {
     /// The queries.
     pub asked: Range<usize>,
     ready: &'a [f32],
-    scratch: &'a mut Scratch,
-    scores: &'a mut Vec<f32>,
+    scores: &'a mut [f32],
     documents: Range<usize>,
 }
 
@@ -197,23 +196,13 @@ impl Scores<'_> {
     /// Computes the scores of a block of documents, one of [`Index::blocks`].
     pub fn score(&mut self, documents: Range<usize>) {
         let d = self.index.width;
-        self.scores.resize(self.asked.len() * BLOCK_DOCUMENTS, 0.0);
         let factor = &self.index.documents[documents.start * d..(documents.start + BLOCK_DOCUMENTS) * d];
-        let bias = self.index.bias.get(documents.clone()).unwrap_or_default();
-        let ready = self.ready;
-        let filled: Result<(), std::convert::Infallible> = multiply(
-            self.asked.len(),
-            (d, BLOCK_DOCUMENTS),
-            Factor::Transposed(factor),
-            self.scratch,
-            self.scores,
-            |i, row| {
-                row.copy_from_slice(&ready[i * d..(i + 1) * d]);
-                Ok(())
-            },
-            |_, row| row.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias),
-        );
-        let Ok(()) = filled;
+        multiply_block(self.ready, (d, BLOCK_DOCUMENTS), Factor::Transposed(factor), self.scores);
+        if let Some(bias) = self.index.bias.get(documents.clone()) {
+            for row in self.scores.chunks_exact_mut(BLOCK_DOCUMENTS).take(self.asked.len()) {
+                row.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
+            }
+        }
         self.documents = documents;
     }
 

@@ -1,15 +1,18 @@
-//! What a query's scans take in memory, known before it runs.
+//! What a query takes in memory: its scans, known before it runs, and its operators, which ask as they go.
 //!
 //! The engine's Parquet reader fetches the column chunks of a row group whole, one row group a partition. So a scan takes at
 //! most as many times the largest row group's columns as there are partitions: where that is more than the session may take,
 //! the query gets fewer partitions.
 
+use std::fmt;
 use std::sync::Arc;
 
+use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileScanConfig, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryLimit, MemoryPool, MemoryReservation};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
@@ -27,10 +30,63 @@ const LOOKED_INTO: usize = 16;
 #[derive(Debug, Clone, Copy)]
 pub struct Memory(pub usize);
 
-impl Memory {
-    /// What is left to the engine's operators.
-    pub fn pool(self) -> usize {
-        (self.0 as f64 * (1.0 - SCANS)) as usize
+/// What the engine's operators take their memory from: the engine's own pool, but for what it says when there is no more.
+#[derive(Debug)]
+pub struct Pool {
+    memory: Memory,
+    size: usize,
+    greedy: GreedyMemoryPool,
+}
+
+impl Pool {
+    /// Of what scans leave of the memory.
+    pub fn new(memory: Memory) -> Self {
+        let size = (memory.0 as f64 * (1.0 - SCANS)) as usize;
+        Self { memory, size, greedy: GreedyMemoryPool::new(size) }
+    }
+}
+
+impl MemoryPool for Pool {
+    fn name(&self) -> &str {
+        self.greedy.name()
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.greedy.grow(reservation, additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.greedy.shrink(reservation, shrink);
+    }
+
+    // An operator that can spill does so; what others get is what the person reads.
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> datafusion::common::Result<()> {
+        let used = self.reserved();
+        self.greedy.try_grow(reservation, additional).map_err(|_| {
+            let needed = used.saturating_add(additional);
+            let all = (needed as f64 / (1.0 - SCANS) / f64::from(1 << 20)).ceil();
+            DataFusionError::ResourcesExhausted(format!(
+                "the query holds {used} bytes and needs {additional} more for {}: {needed} at least, and beside its scans it may \
+                 take {} of the {} bytes it was given: allow more (--memory {all}M at least), or fewer rows or groups at a time",
+                reservation.consumer().name(),
+                self.size,
+                self.memory.0,
+            ))
+        })
+    }
+
+    fn reserved(&self) -> usize {
+        self.greedy.reserved()
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        self.greedy.memory_limit()
+    }
+}
+
+impl fmt::Display for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.greedy.fmt(f)
     }
 }
 

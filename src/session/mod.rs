@@ -67,7 +67,7 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
     let stores = Arc::new(listing::Listings(stores));
     let runtime = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).with_object_store_registry(stores);
     let runtime = match settings.memory {
-        Some(memory) => runtime.with_memory_limit(Memory(memory).pool(), 1.0),
+        Some(memory) => runtime.with_memory_pool(Arc::new(memory::Pool::new(Memory(memory)))),
         None => runtime,
     };
     let runtime = runtime.build_arc()?;
