@@ -10,10 +10,11 @@
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::pair::Pair;
 use super::settings::{Best, By, Irp, Map, Method, Scale};
 use super::space::KeyedAnchors;
+use super::sweep::{Fitted, Grid, Matched};
 use crate::kernel::Rows;
+use crate::kernel::block::Scratch;
 use crate::kernel::bootstrap::{Estimate, estimates};
 use crate::kernel::class_means::ClassMeans;
 use crate::kernel::keyed::folds;
@@ -44,23 +45,28 @@ pub struct Chosen {
     pub compared: Value,
 }
 
+/// Methods that are compared, the simpler first.
+const PLAIN: [Map; 8] = [
+    Map::Parseval,
+    Map::Procrustes,
+    Map::LOrtho,
+    Map::Linear,
+    Map::Ridge { lambda: 1e-3 },
+    Map::Ridge { lambda: 1e-2 },
+    Map::Ridge { lambda: 1e-1 },
+    Map::Affine,
+];
+/// The ridge of unpruned irp.
+const RIDGE: f64 = 1e-2;
+/// Members of pruned irp, and the distances it is pruned at.
+const PRUNED: (usize, [f64; 2]) = (8, [0.3, 0.7]);
+
 /// What is compared, the simpler first; irp starts its subspaces by `seed`.
 pub fn candidates(seed: u64) -> Vec<Method> {
     let irp = |omega, delta, lambda| Map::Irp(Irp { omega, delta, seed, prune_source: false, lambda, polar: false });
-    let maps = [
-        Map::Parseval,
-        Map::Procrustes,
-        Map::LOrtho,
-        Map::Linear,
-        Map::Ridge { lambda: 1e-3 },
-        Map::Ridge { lambda: 1e-2 },
-        Map::Ridge { lambda: 1e-1 },
-        Map::Affine,
-        irp(8, 0.7, 0.0),
-        irp(8, 0.3, 0.0),
-        irp(1, 0.0, 1e-2),
-    ];
-    maps.map(|map| Method { map, scale: Scale::MeanNorm, rcond: DEFAULT_RCOND }).to_vec()
+    let pruned = PRUNED.1.map(|delta| irp(PRUNED.0, delta, 0.0));
+    let maps = PLAIN.into_iter().chain([irp(1, 0.0, RIDGE)]).chain(pruned);
+    maps.map(|map| Method { map, scale: Scale::MeanNorm, rcond: DEFAULT_RCOND }).collect()
 }
 
 /// Measures of one row, in the order of [`By::ALL`].
@@ -77,11 +83,6 @@ pub struct Against<'a> {
     pub unseen: Rows<'a>,
     /// The class of each anchor, where they have classes.
     pub classes: Option<&'a [usize]>,
-}
-
-impl Against<'_> {
-    /// The fold alone.
-    pub const FOLD: Self = Self { unseen: Rows::EMPTY, classes: None };
 }
 
 /// What every method gave for anchors that it had not seen.
@@ -140,8 +141,8 @@ pub fn compare(
             classes,
             neighbours: by == By::KnnOverlap,
         };
-        let pair = Pair::new(&known_source, &known_target, median_norm, DEFAULT_RCOND);
-        fold.compare(&pair, Rows::new(&asked, source.width), &candidates)
+        let matched = Matched::of(known_source, known_target, median_norm);
+        fold.compare(&matched, Rows::new(&asked, source.width), &candidates, seed)
     };
     let folds: Vec<Vec<Vec<Measures>>> = (0..FOLDS).into_par_iter().map(compare).collect::<Result<_>>()?;
     // Every method's rows in the same order: fold by fold.
@@ -218,13 +219,26 @@ struct Fold<'a> {
 
 impl Fold<'_> {
     /// Measures of the members' source vectors translated, by method; then those of mean-only and of do-nothing.
-    fn compare(&self, pair: &Pair<'_>, asked: Rows<'_>, candidates: &[Method]) -> Result<Vec<Vec<Measures>>> {
+    fn compare(
+        &self,
+        matched: &Matched,
+        asked: Rows<'_>,
+        candidates: &[Method],
+        seed: u64,
+    ) -> Result<Vec<Vec<Measures>>> {
         let width = self.natives.width();
-        let measured = candidates.par_iter().map(|method| {
-            let translated = pair.translated(method, asked)?;
+        let measure = |fitted: &Fitted<'_>| -> Result<Vec<Measures>> {
+            let mut translated = vec![0.0; asked.len() * width];
+            let translation = &fitted.translation;
+            let done = translation.apply(asked.len(), |i| Some(asked.row(i)), &mut Scratch::default(), &mut translated);
+            done.map_err(|flaw| Error::Invalid(format!("anchor {} has an item that is NaN or infinite", flaw.row)))?;
             Ok(self.measure(Rows::new(&translated, width)))
-        });
-        let mut measured = measured.collect::<Result<Vec<_>>>()?;
+        };
+        let (omega, deltas) = PRUNED;
+        let alone = &candidates[..candidates.len() - deltas.len()];
+        let grid = Grid::new(&[omega as i64], &deltas)?;
+        let (alone, pruned) = rayon::join(|| matched.methods(alone, measure), || matched.irp(&grid, seed, measure));
+        let mut measured = [alone?, pruned?].concat();
         let mean = self.center.repeat(asked.len());
         measured.push(self.measure(Rows::new(&mean, width)));
         measured.push(match asked.width() == width {

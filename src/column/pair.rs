@@ -6,11 +6,9 @@ use super::settings::{Map, Method, Scale};
 use super::space::KeyedAnchors;
 use crate::Result;
 use crate::kernel::alignment::{self, Spanned};
-use crate::kernel::block::Scratch;
-use crate::kernel::svd::round;
-use crate::kernel::translate::{Length, Translation};
+use crate::kernel::translate::Length;
 use crate::kernel::translator::{self, Fitted};
-use crate::kernel::{Error, Rows};
+use crate::kernel::Error;
 
 /// Two spaces whose anchors have the same keys in the same order.
 #[derive(Debug)]
@@ -91,24 +89,6 @@ impl<'a> Pair<'a> {
             (_, Scale::None) => (1.0, Length::Scaled),
         };
         Ok(Numbers { fitted, target_mean, scale, length })
-    }
-
-    /// Fits a method and translates source rows with it, row-major.
-    pub fn translated(&self, method: &Method, rows: Rows<'_>) -> Result<Vec<f32>> {
-        let numbers = self.fit(method)?;
-        let matrix = round(numbers.fitted.matrix.as_ref());
-        let translation = Translation {
-            source_mean: &self.source.mean,
-            matrix: &matrix,
-            target_mean: &numbers.target_mean,
-            scale: numbers.scale,
-            length: numbers.length,
-            unit_output: self.target.unit_vectors,
-        };
-        let mut translated = vec![0.0; rows.len() * self.target.width];
-        let done = translation.apply(rows.len(), |i| Some(rows.row(i)), &mut Scratch::default(), &mut translated);
-        done.map_err(|flaw| crate::Error::Invalid(format!("anchor {} has an item that is NaN or infinite", flaw.row)))?;
-        Ok(translated)
     }
 }
 

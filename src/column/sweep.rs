@@ -83,7 +83,12 @@ impl Matched {
     pub fn new(source: &KeyedAnchors, target: &KeyedAnchors) -> Result<Self> {
         let median_norm = median(&target.norms);
         let ((source, target), _) = matched(source, target)?;
-        Ok(Self { source, target, median_norm })
+        Ok(Self::of(source, target, median_norm))
+    }
+
+    /// Of anchors with the same keys in the same order; `median_norm` is that of all the target's.
+    pub(super) fn of(source: KeyedAnchors, target: KeyedAnchors, median_norm: f64) -> Self {
+        Self { source, target, median_norm }
     }
 
     /// What `measure` makes of the translator of every setting, in the order of [`Grid::settings`]. Each is that of

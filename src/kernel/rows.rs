@@ -8,9 +8,6 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// No rows.
-    pub const EMPTY: Self = Self { data: &[], width: 0 };
-
     /// A view of `data` as rows of `width` numbers; a rest that fills no row is not part of it.
     pub fn new(data: &'a [f32], width: usize) -> Self {
         let len = data.len().checked_div(width).unwrap_or(0);
