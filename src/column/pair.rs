@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 use super::settings::{Map, Method, Scale};
 use super::space::KeyedAnchors;
 use crate::Result;
+use crate::kernel::Error;
 use crate::kernel::alignment::{self, Spanned};
 use crate::kernel::translate::Length;
 use crate::kernel::translator::{self, Fitted};
-use crate::kernel::Error;
 
 /// Two spaces whose anchors have the same keys in the same order.
 #[derive(Debug)]
