@@ -26,6 +26,7 @@ pub mod stored;
 pub mod sweep;
 mod table;
 pub mod translate;
+mod vectors;
 mod window;
 
 pub use file::is_caught;

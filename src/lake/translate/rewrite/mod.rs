@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{FieldRef, Schema};
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::data_type::{ByteArray, ByteArrayType};
@@ -20,8 +20,9 @@ use serde_json::Value;
 use crate::column::{Flaw, Translator};
 use crate::kernel::block::Scratch;
 use crate::lake::Place;
-use crate::lake::file::{Batches, File, VectorColumn, batch_rows, rows_in};
+use crate::lake::file::{File, VectorColumn, batch_rows, rows_in};
 use crate::lake::output::{Output, Written};
+use crate::lake::vectors::VectorBatches;
 use crate::{Error, Result};
 use copy::{Chunks, PageIndex, Records, Stop};
 use schema::{Layout, Leaf, confidence_field};
@@ -233,14 +234,14 @@ pub struct Rewrite {
 pub struct Reading {
     chunks: usize,
     /// The row group that is split now, and its vectors.
-    split: Option<(usize, Vec<Batches>)>,
+    split: Option<(usize, Vec<VectorBatches>)>,
 }
 
 /// A part as it was read.
 pub struct Chunk {
     number: usize,
     /// The batches of every vector; a whole row group is read by who encodes it.
-    batches: Option<Vec<Vec<RecordBatch>>>,
+    batches: Option<Vec<Vec<ArrayRef>>>,
 }
 
 /// A part as it goes to the file.
@@ -363,7 +364,7 @@ impl Rewrite {
             let (mut read, mut rows) = (Vec::new(), 0);
             while rows < part.rows && !stop() {
                 let Some(batch) = reader.next().transpose()? else { break };
-                rows += batch.num_rows() as u64;
+                rows += batch.len() as u64;
                 read.push(batch);
             }
             if !stop() && (rows != part.rows || part.ends && reader.next().transpose()?.is_some()) {
@@ -374,8 +375,8 @@ impl Rewrite {
         Ok((Some(Chunk { number, batches: Some(batches) }), last))
     }
 
-    fn read_group(&self, vector: &Vector, group: usize) -> Result<Batches> {
-        self.file.read(&[vector.column.index], self.batch_rows, Some((group, None)))
+    fn read_group(&self, vector: &Vector, group: usize) -> Result<VectorBatches> {
+        VectorBatches::new(&self.file, &vector.column, vector.translator.source_width, self.batch_rows, group)
     }
 
     fn other_rows(&self, vector: &Vector, part: &Part) -> Error {
@@ -394,7 +395,7 @@ impl Rewrite {
         let last = if self.confidence.is_some() { writers.next_back() } else { None };
         let mut confidence = self.confidence.as_ref().zip(last);
         for (vector, mut writer) in self.vectors.iter().zip(writers) {
-            let mut batches: Box<dyn Iterator<Item = Result<RecordBatch>>> = match &mut read {
+            let mut batches: Box<dyn Iterator<Item = Result<ArrayRef>>> = match &mut read {
                 Some(read) => Box::new(read.next().unwrap_or_default().into_iter().map(Ok)),
                 None => Box::new(self.read_group(vector, part.group)?),
             };
@@ -405,8 +406,7 @@ impl Rewrite {
                 }
                 let first = (part.group, part.first + rows);
                 let sure = confidence.is_some();
-                let (column, confidences) =
-                    vector.translate(&self.file, batch.column(0), first, sure, scratch, &mut bad)?;
+                let (column, confidences) = vector.translate(&self.file, &batch, first, sure, scratch, &mut bad)?;
                 rows += column.len() as u64;
                 for leaf in compute_leaves(&vector.field, &column)? {
                     writer.write(&leaf)?;
