@@ -9,6 +9,7 @@ pub mod decoder;
 pub mod describe;
 pub mod embedding;
 pub mod keys;
+pub mod page_writer;
 pub mod pages;
 mod pair;
 pub mod settings;

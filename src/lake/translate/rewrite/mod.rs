@@ -8,15 +8,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::{FieldRef, Schema};
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{FieldRef, Float32Type, Schema};
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::SchemaDescriptor;
 use serde_json::Value;
 
+use crate::column::page_writer::{self, PageWriter};
 use crate::column::{Flaw, Translator};
 use crate::kernel::block::Scratch;
 use crate::lake::Place;
@@ -26,7 +28,7 @@ use crate::lake::vectors::VectorBatches;
 use crate::{Error, Result};
 use copy::{Chunks, PageIndex, Records, Stop};
 use schema::{Layout, Leaf, confidence_field};
-use vectors::Vector;
+use vectors::{Numbers, Vector};
 
 mod copy;
 mod notes;
@@ -221,6 +223,8 @@ pub struct Rewrite {
     /// The column for the confidence in the vectors of the only one.
     confidence: Option<FieldRef>,
     layout: Layout,
+    /// The columns that are encoded here: the vectors, then the confidence.
+    of_vectors: SchemaDescriptor,
     /// The leaves of the input that are copied.
     copied: Vec<usize>,
     page_index: PageIndex,
@@ -248,9 +252,47 @@ pub struct Chunk {
 pub struct Encoded {
     part: Part,
     /// The translated columns, then the confidence where it is asked for.
-    vectors: Vec<ArrowColumnChunk>,
+    vectors: Vec<Column>,
     chunks: Option<Chunks>,
     bad: Vec<BadRow>,
+}
+
+/// An encoded column.
+enum Column {
+    /// By the general writer.
+    General(ArrowColumnChunk),
+    /// By the writer of vectors.
+    Pages(page_writer::Chunk),
+}
+
+/// Who encodes a column.
+enum ColumnWriter {
+    General(ArrowColumnWriter),
+    Pages(PageWriter),
+}
+
+impl ColumnWriter {
+    fn write(&mut self, field: &FieldRef, column: &ArrayRef) -> Result<()> {
+        match self {
+            Self::General(writer) => {
+                for leaf in compute_leaves(field, column)? {
+                    writer.write(&leaf)?;
+                }
+            }
+            Self::Pages(writer) => {
+                let vectors = column.as_fixed_size_list();
+                writer.write(vectors.values().as_primitive::<Float32Type>().values(), vectors.nulls())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close(self) -> Result<Column> {
+        Ok(match self {
+            Self::General(writer) => Column::General(writer.close()?),
+            Self::Pages(writer) => Column::Pages(writer.close()?),
+        })
+    }
 }
 
 impl Reading {
@@ -314,16 +356,30 @@ impl Rewrite {
 
         let indexed = matches!(page_index, PageIndex::Carried(_));
         let layout = Layout::new(&file, recipe, &vectors, indexed)?;
-        let of_vectors = SerializedFileWriter::new(Vec::new(), layout.vectors()?, Arc::clone(&layout.properties))?;
+        let of_vectors = layout.vectors()?;
+        let writer_of_vectors =
+            SerializedFileWriter::new(Vec::new(), Arc::clone(&of_vectors), Arc::clone(&layout.properties))?;
+        let of_vectors = SchemaDescriptor::new(of_vectors);
         let mut fields: Vec<_> = vectors.iter().map(|vector| Arc::clone(&vector.field)).collect();
         let confidence = recipe.settings.confidence_column.as_deref().map(confidence_field);
         fields.extend(confidence.clone());
-        let factory = ArrowRowGroupWriterFactory::new(&of_vectors, Arc::new(Schema::new(fields)));
+        let factory = ArrowRowGroupWriterFactory::new(&writer_of_vectors, Arc::new(Schema::new(fields)));
         let root = layout.schema.root_schema_ptr();
         let writer = SerializedFileWriter::new(Output::new(output), root, Arc::clone(&layout.properties))?;
         let origin = ByteArray::from(recipe.origin().into_bytes());
-        let rewrite =
-            Self { file, vectors, confidence, layout, copied, page_index, origin, factory, parts, batch_rows };
+        let rewrite = Self {
+            file,
+            vectors,
+            confidence,
+            layout,
+            of_vectors,
+            copied,
+            page_index,
+            origin,
+            factory,
+            parts,
+            batch_rows,
+        };
         Ok((rewrite, Writer { file: writer, records: None }))
     }
 
@@ -386,12 +442,29 @@ impl Rewrite {
         Error::file(self.file.shown(), message)
     }
 
+    /// Who encodes the vectors of a chunk, and the confidence.
+    fn column_writers(&self, number: usize) -> Result<Vec<ColumnWriter>> {
+        let properties = &self.layout.properties;
+        let general = self.factory.create_column_writers(number)?.into_iter().enumerate();
+        general
+            .map(|(leaf, writer)| {
+                let lists = self.vectors.get(leaf).filter(|vector| vector.numbers == Numbers::F32);
+                let Some(vector) = lists else { return Ok(ColumnWriter::General(writer)) };
+                let compression = properties.compression(self.of_vectors.column(leaf).path());
+                let indexed = !properties.offset_index_disabled();
+                let width = vector.translator.target_width;
+                let pages = PageWriter::new(&self.of_vectors, leaf, width, compression, indexed)?;
+                Ok(pages.map_or(ColumnWriter::General(writer), ColumnWriter::Pages))
+            })
+            .collect()
+    }
+
     /// Translates and encodes the vectors of a chunk. `None` where the job is to stop.
     pub fn encode(&self, chunk: Chunk, scratch: &mut Scratch, stop: Stop<'_>) -> Result<Option<Encoded>> {
         let Some(part) = self.parts.get(chunk.number) else { return Ok(None) };
         let mut read = chunk.batches.map(Vec::into_iter);
         let (mut columns, mut bad) = (Vec::new(), Vec::new());
-        let mut writers = self.factory.create_column_writers(chunk.number)?.into_iter();
+        let mut writers = self.column_writers(chunk.number)?.into_iter();
         let last = if self.confidence.is_some() { writers.next_back() } else { None };
         let mut confidence = self.confidence.as_ref().zip(last);
         for (vector, mut writer) in self.vectors.iter().zip(writers) {
@@ -408,13 +481,9 @@ impl Rewrite {
                 let sure = confidence.is_some();
                 let (column, confidences) = vector.translate(&self.file, &batch, first, sure, scratch, &mut bad)?;
                 rows += column.len() as u64;
-                for leaf in compute_leaves(&vector.field, &column)? {
-                    writer.write(&leaf)?;
-                }
+                writer.write(&vector.field, &column)?;
                 if let (Some((field, writer)), Some(column)) = (&mut confidence, confidences) {
-                    for leaf in compute_leaves(field, &column)? {
-                        writer.write(&leaf)?;
-                    }
+                    writer.write(field, &column)?;
                 }
             }
             if rows != part.rows {
@@ -461,7 +530,11 @@ impl Writer {
             match (*leaf, &chunks, &mut self.records) {
                 (Leaf::Vector(number), ..) => {
                     if let Some(vector) = vectors.get_mut(number).and_then(Option::take) {
-                        vector.append_to_row_group(&mut group).map_err(Failure::output)?;
+                        let appended = match vector {
+                            Column::General(chunk) => chunk.append_to_row_group(&mut group),
+                            Column::Pages(chunk) => group.append_column(&chunk.bytes, chunk.close),
+                        };
+                        appended.map_err(Failure::output)?;
                     }
                 }
                 (Leaf::Copied(leaf), Some(chunks), _) => {
