@@ -29,6 +29,8 @@ pub struct Collected {
     function: &'static str,
     /// Names of the embedding arguments, which follow the key.
     names: &'static [&'static str],
+    /// The number of the first of them in the call.
+    first_argument: usize,
     /// Widths of the embedding arguments.
     widths: Vec<usize>,
     keys: Keys,
@@ -59,12 +61,18 @@ impl Collected {
     pub fn new(function: &'static str, names: &'static [&'static str], kind: KeyKind, widths: Vec<usize>) -> Self {
         let columns = vec![Vec::new(); widths.len()];
         let keep = Keep::Anchors;
-        Self { function, names, widths, keys: Keys::new(kind), columns, label: None, keep, text_bytes: 0 }
+        let keys = Keys::new(kind);
+        Self { function, names, first_argument: 2, widths, keys, columns, label: None, keep, text_bytes: 0 }
     }
 
     /// The same, keeping only the `size` rows whose keys are drawn first by `seed`.
     pub fn pool(self, size: usize, seed: u64) -> Self {
         Self { keep: Keep::Pool { size, seed, places: BTreeMap::new() }, ..self }
+    }
+
+    /// The same, where the embedding arguments do not follow the key.
+    pub fn from_argument(self, first_argument: usize) -> Self {
+        Self { first_argument, ..self }
     }
 
     /// The same with a string argument `name` after the embeddings.
@@ -209,7 +217,7 @@ impl Collected {
     fn flaw(&self, i: usize, flaw: &Flaw, keys: &ArrayRef) -> Result<()> {
         let name = self.names[i];
         let key = flaw.row().map_or_else(String::new, |row| key_of(keys, row));
-        exec_err!("{}: argument {} (`{name}`){key}: {flaw}", self.function, i + 2)
+        exec_err!("{}: argument {} (`{name}`){key}: {flaw}", self.function, i + self.first_argument)
     }
 
     /// All rows, as lists of one row. They are given away: the engine asks once.

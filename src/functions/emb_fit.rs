@@ -3,11 +3,11 @@
 //!
 //! Without `method` it is `parseval`. `calibrate: true` calibrates its confidence, see `emb_confidence`. Rows are centred by the
 //! anchors' means, or by those given. Pairs with a NULL side are left out, but for method `best`: it searches target rows
-//! without a source too (`FROM target LEFT JOIN source`), up to 4,096, as `babelake fit` does. Duplicate keys, fewer than two
+//! with a key and without a source too (`FROM target LEFT JOIN source`), up to 4,096, as `babelake fit` does. Duplicate keys, fewer than two
 //! pairs, more than 20,000 pairs, a NULL key beside vectors, a NULL or non-finite item, a mean of another width are errors.
 
 use arrow::array::{ArrayRef, BooleanArray};
-use arrow::compute::{filter, is_null};
+use arrow::compute::{and, filter, is_not_null, is_null};
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Accumulator;
@@ -19,6 +19,7 @@ use super::collect::Collected;
 use super::options::{BY, CALIBRATE, Kind, METHOD, Spec, spec};
 use crate::column::best::{Against, MAX_UNSEEN, UNSEEN_SEED};
 use crate::column::{Choice, Side, Translator};
+use crate::kernel::Rows;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -68,7 +69,9 @@ impl Aggregate for EmbFit {
         let [source_mean, target_mean] = means;
         Ok(Box::new(Fitting {
             pairs: Collected::new(Self::NAME, &VECTORS, kind, widths.to_vec()),
-            unseen: Collected::new(Self::NAME, &UNSEEN, kind, widths[1..].to_vec()).pool(MAX_UNSEEN, UNSEEN_SEED),
+            unseen: Collected::new(Self::NAME, &UNSEEN, kind, widths[1..].to_vec())
+                .pool(MAX_UNSEEN, UNSEEN_SEED)
+                .from_argument(3),
             choice: options.choice(0, "parseval")?,
             calibrate: options.calibrate(0)?,
             encoders: [source?.unwrap_or_default(), target?.unwrap_or_default()],
@@ -100,7 +103,9 @@ impl Fitting {
         let chosen = match &self.choice {
             Choice::Method(_) => None,
             Choice::Best(best) => {
-                let against = Against { unseen: self.unseen.rows(0), classes: None };
+                // Ties go to the row that comes first.
+                let unseen = self.unseen.rows(0).select(&self.unseen.keys().drawn("pool", UNSEEN_SEED));
+                let against = Against { unseen: Rows::new(&unseen, target.rows.width()), classes: None };
                 Some(Translator::compare(keys, &source, &target, &against, best)?.choose(best.by))
             }
         };
@@ -119,7 +124,8 @@ impl Accumulator for Fitting {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.pairs.update(values)?;
         if matches!(self.choice, Choice::Best(_)) {
-            let without_source: BooleanArray = is_null(&values[1])?;
+            // A join may have no key where it has no source.
+            let without_source: BooleanArray = and(&is_null(&values[1])?, &is_not_null(&values[0])?)?;
             let unseen = [&values[0], &values[2]].map(|array| filter(array, &without_source));
             self.unseen.update(&unseen.into_iter().collect::<std::result::Result<Vec<_>, _>>()?)?;
         }

@@ -31,8 +31,8 @@ impl Classes {
         })?;
         if let Some(null) = (0..texts.len()).find(|&i| texts.is_null(i)) {
             return Err(Error::Invalid(format!(
-                "{}: column `{column}` is NULL: an anchor and a held-out row need a class (--where \"{column} IS NOT NULL\" \
-                 leaves rows out)",
+                "{}: column `{column}` is NULL: an anchor and a held-out row need a class (\"{column} IS NOT NULL\" in \
+                 --where and --eval-where leaves rows out)",
                 source.place_of(at[null])
             )));
         }

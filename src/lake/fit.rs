@@ -166,7 +166,16 @@ pub fn fit(request: &Request) -> Result<Fit> {
         Some(held) => gathered.first(held.drawn.iter().copied(), MAX_QUERIES)?,
         None => Vec::new(),
     };
-    let labelled = anchors.iter().chain(&queries).copied();
+    // Those that are measured are translated by a fit of the others.
+    let rest = match &held_out {
+        Some(held) => {
+            let rest =
+                by_draw.iter().copied().filter(|&pair| pairs.anchor[pair] && !held.pairs[pair] && !suspect[pair]);
+            gathered.first(rest, cap)?
+        }
+        None => Vec::new(),
+    };
+    let labelled = anchors.iter().chain(&queries).chain(&rest).copied();
     let classes = request.label.as_deref().map(|label| Classes::read(&source, label, &pairs, labelled)).transpose()?;
     let (method, compared) = request.choose(&gathered, &anchors, classes.as_ref(), means.as_ref())?;
     let mut translator = request.fit_on(&gathered, &anchors, means.as_ref(), method, true)?;
@@ -174,9 +183,6 @@ pub fn fit(request: &Request) -> Result<Fit> {
     let mut judgement = None;
     let quality = match &held_out {
         Some(held) => {
-            let rest =
-                by_draw.iter().copied().filter(|&pair| pairs.anchor[pair] && !held.pairs[pair] && !suspect[pair]);
-            let rest = gathered.first(rest, cap)?;
             if rest.len() < 2 || queries.is_empty() {
                 None
             } else {
@@ -504,7 +510,7 @@ impl<'a> Gathered<'a> {
         Ok(pool)
     }
 
-    /// `count` target vectors that are not those of these pairs, as drawn; fewer where there are fewer.
+    /// `count` target vectors that are not those of these pairs, as drawn; fewer where there are fewer, or some are NULL.
     fn others(&self, pairs: &[usize], count: usize) -> Result<Vec<f32>> {
         let own: HashSet<At> = pairs.iter().map(|&pair| self.pairs.target[pair]).collect();
         let others = self.pairs.pool.iter().copied().filter(|at| !own.contains(at));
