@@ -32,6 +32,8 @@ const USAGE: &str = "pairs: name a table and the folders of encoder tables: \
                      cargo bench --bench pairs -- regret|swaps|confidence FOLDER... [--seeds N]";
 
 type Failure = Box<dyn std::error::Error>;
+/// The cells of a draw, and its numbers.
+type Row = (String, Vec<f64>);
 
 /// An encoder's rows by id: those to draw anchors from, and those to measure on.
 struct Encoder {
@@ -55,7 +57,7 @@ struct Draw<'a> {
 /// A table: its header, and of each draw its cells and the numbers that the last lines are made of.
 struct Table {
     header: &'static str,
-    row: fn(&Draw<'_>) -> Result<(String, Vec<f64>), Failure>,
+    row: fn(&Draw<'_>) -> Result<Row, Failure>,
     summary: fn(&Runs) -> String,
 }
 
@@ -133,7 +135,7 @@ const REGRET: Table = Table {
     },
 };
 
-fn regret(draw: &Draw<'_>) -> Result<(String, Vec<f64>), Failure> {
+fn regret(draw: &Draw<'_>) -> Result<Row, Failure> {
     let (x, y) = draw.sides(&draw.from, &draw.to);
     let measured: Vec<(Method, [f64; 2])> = candidates(1)
         .into_iter()
@@ -184,7 +186,7 @@ const SWAPS: Table = Table {
     },
 };
 
-fn swaps(draw: &Draw<'_>) -> Result<(String, Vec<f64>), Failure> {
+fn swaps(draw: &Draw<'_>) -> Result<Row, Failure> {
     let width = draw.target.width;
     let count = draw.keys.len() / 10;
     // Drawn by key; each gets the target row of the next.
@@ -224,7 +226,7 @@ const CONFIDENCE: Table = Table {
     },
 };
 
-fn confidence(draw: &Draw<'_>) -> Result<(String, Vec<f64>), Failure> {
+fn confidence(draw: &Draw<'_>) -> Result<Row, Failure> {
     let (x, y) = draw.sides(&draw.from, &draw.to);
     let against = Against { unseen: Rows::new(&draw.unseen, draw.target.width), classes: None };
     let best = Best { by: By::PAt1, seed: 1 };

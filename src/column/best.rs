@@ -251,8 +251,10 @@ impl Fold<'_> {
     /// NaN where nobody asks.
     fn measure(&self, answers: Rows<'_>) -> Vec<Measures> {
         let own: Vec<usize> = (0..self.natives.len()).collect();
-        let overlaps =
-            self.neighbours.then(|| overlaps(answers, self.natives, self.pool, NEIGHBOURS)).unwrap_or_default();
+        let overlaps = match self.neighbours {
+            true => overlaps(answers, self.natives, self.pool, NEIGHBOURS),
+            false => Vec::new(),
+        };
         let ranks = ranks(answers, self.pool, &own, Search::default());
         let cosines = similarities(answers, self.natives, self.center).map(|[_, centred, _]| centred);
         let measure = |((i, rank), cosine): ((usize, usize), f64)| {

@@ -71,7 +71,7 @@ impl Collected {
     }
 
     /// The same, where the embedding arguments do not follow the key.
-    pub fn from_argument(self, first_argument: usize) -> Self {
+    pub fn with_first_argument(self, first_argument: usize) -> Self {
         Self { first_argument, ..self }
     }
 

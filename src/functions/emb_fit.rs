@@ -71,7 +71,7 @@ impl Aggregate for EmbFit {
             pairs: Collected::new(Self::NAME, &VECTORS, kind, widths.to_vec()),
             unseen: Collected::new(Self::NAME, &UNSEEN, kind, widths[1..].to_vec())
                 .pool(MAX_UNSEEN, UNSEEN_SEED)
-                .from_argument(3),
+                .with_first_argument(3),
             choice: options.choice(0, "parseval")?,
             calibrate: options.calibrate(0)?,
             encoders: [source?.unwrap_or_default(), target?.unwrap_or_default()],

@@ -101,15 +101,14 @@ fn row_measures(answers: Rows<'_>, trial: &Trial<'_>, center: &[f32]) -> Vec<Row
     let ranks = ranks(answers, trial.pool, &own, Search::default());
     let neighbours = trial.more.neighbours.then(|| overlaps(answers, trial.natives, trial.pool, NEIGHBOURS));
     let overlaps = neighbours.unwrap_or_default();
-    let row = |(((i, answer), [cosine, centred, _]), rank): (((usize, &[f32]), [f64; 3]), usize)| {
+    let row = |(i, ([cosine, centred, _], rank)): (usize, ([f64; 3], usize))| {
         let overlap = overlaps.get(i).copied().unwrap_or(f64::NAN);
-        let accuracy =
-            trial.more.classes.as_ref().map_or(f64::NAN, |(means, classes)| {
-                f64::from(u8::from(means.nearest(answer) == classes.get(i).copied()))
-            });
+        let accuracy = trial.more.classes.as_ref().map_or(f64::NAN, |(means, classes)| {
+            f64::from(u8::from(means.nearest(answers.row(i)) == classes.get(i).copied()))
+        });
         [cosine, centred, hit(rank, 1), hit(rank, 5), hit(rank, 10), 1.0 / rank as f64, overlap, accuracy]
     };
-    answers.iter().enumerate().zip(similarities(answers, trial.natives, center)).zip(ranks).map(row).collect()
+    similarities(answers, trial.natives, center).zip(ranks).enumerate().map(row).collect()
 }
 
 fn row(name: &str, rows: Option<&[RowMeasures]>, seed: u64) -> Value {

@@ -98,7 +98,8 @@ impl Direct {
         };
         let chunk = file.metadata().row_group(group).column(leaf);
         let (start, length) = chunk.byte_range();
-        let windows = file.windows(vec![start..start.saturating_add(length)], 1);
+        let all = start..start.saturating_add(length);
+        let windows = file.windows(Vec::from([all]), 1);
         let opened = caught(|| SerializedPageReader::new(Arc::new(windows.clone()), chunk, 0, None));
         let reader = opened
             .unwrap_or_else(|reason| Err(ParquetError::General(reason)))

@@ -267,8 +267,8 @@ enum Column {
 
 /// Who encodes a column.
 enum ColumnWriter {
-    General(ArrowColumnWriter),
-    Pages(PageWriter),
+    General(Box<ArrowColumnWriter>),
+    Pages(Box<PageWriter>),
 }
 
 impl ColumnWriter {
@@ -449,12 +449,15 @@ impl Rewrite {
         general
             .map(|(leaf, writer)| {
                 let lists = self.vectors.get(leaf).filter(|vector| vector.numbers == Numbers::F32);
-                let Some(vector) = lists else { return Ok(ColumnWriter::General(writer)) };
+                let Some(vector) = lists else { return Ok(ColumnWriter::General(Box::new(writer))) };
                 let compression = properties.compression(self.of_vectors.column(leaf).path());
                 let indexed = !properties.offset_index_disabled();
                 let width = vector.translator.target_width;
                 let pages = PageWriter::new(&self.of_vectors, leaf, width, compression, indexed)?;
-                Ok(pages.map_or(ColumnWriter::General(writer), ColumnWriter::Pages))
+                Ok(pages.map_or_else(
+                    || ColumnWriter::General(Box::new(writer)),
+                    |pages| ColumnWriter::Pages(Box::new(pages)),
+                ))
             })
             .collect()
     }
