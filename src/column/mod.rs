@@ -4,6 +4,7 @@
 //! repeats a scalar per row in places, and a view is then repeated, not its numbers. Widths are in the types.
 
 pub mod best;
+pub mod buffers;
 pub mod calibration;
 pub mod decoder;
 pub mod describe;
@@ -18,6 +19,7 @@ pub(crate) mod stored;
 pub mod suspects;
 pub mod sweep;
 pub mod translator;
+pub mod vector_reader;
 
 pub use decoder::Decoder;
 pub use describe::describe;

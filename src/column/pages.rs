@@ -3,7 +3,8 @@
 //! A reader of lists decodes a repetition and a definition level for every number, to find where lists begin and what is NULL.
 //! Where every row is NULL or has exactly k numbers the levels say so in runs, which are compared with what such rows have and
 //! never expanded; the numbers then are one piece of the page. Any other page is *irregular*, as is a page in an encoding that
-//! is not known here or that ends too early: it is for a general reader, which gives the same rows or says what is wrong.
+//! is not known here or that ends too early: its rows are for a general reader, which gives the same rows or says what is wrong.
+//! Which rows they are, its repetition levels tell.
 
 use std::collections::VecDeque;
 
@@ -35,14 +36,15 @@ pub struct Pages {
     dictionary: Vec<f32>,
     /// Numbers of the last row that the pages have so far: `width` where it is complete.
     open: usize,
+    /// Rows that begin before the page, and those that begin in it; `None` where an irregular page does not tell.
+    before: Option<u64>,
+    begin: Option<u64>,
     /// What is left of the page.
     spans: VecDeque<Span>,
     values: Values,
     /// Rows being put together.
     batch: Vec<f32>,
     valid: Vec<bool>,
-    /// Rows handed over.
-    done: u64,
 }
 
 /// Numbers, or NULL rows, one after the other.
@@ -68,29 +70,42 @@ impl Pages {
             nullable: root.has_repetition() && root.repetition() == Repetition::OPTIONAL,
             dictionary: Vec::new(),
             open: width,
+            before: Some(0),
+            begin: Some(0),
             spans: VecDeque::new(),
             values: Values::default(),
             batch: Vec::new(),
             valid: Vec::new(),
-            done: 0,
         })
     }
 
-    /// Rows handed over so far.
-    pub fn done(&self) -> u64 {
-        self.done
+    /// Rows of the chunk that begin before the page taken last; `None` where an irregular page before it does not tell.
+    pub fn rows_before(&self) -> Option<u64> {
+        self.before
     }
 
-    /// Takes the next page of the chunk; the one before must be used up, see [`Pages::fill`].
+    /// Takes the next page of the chunk; the one before must be used up, see [`Pages::fill`], or given up.
     pub fn take(&mut self, page: Page) -> Result<(), Irregular> {
         if let Page::DictionaryPage { buf, num_values, encoding, .. } = page {
             let plain = matches!(encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY);
-            let bytes = buf.get(..num_values as usize * 4).filter(|_| plain).ok_or(Irregular)?;
+            let bytes = buf.get(..num_values as usize * 4).filter(|_| plain).unwrap_or_default();
+            // Pages that refer to what is not there are irregular.
             self.dictionary = floats(bytes).collect();
             return Ok(());
         }
+        self.before = self.before.zip(self.begin).map(|(before, begin)| before + begin);
+        self.begin = None;
         let (repetition, definition, values, count, encoding) = parts(page, self.full > 0)?;
-        let spans = self.spans(repetition, definition, count)?;
+        let spans = match self.spans(repetition.clone(), definition, count) {
+            Ok((spans, begin)) => {
+                self.begin = Some(begin);
+                spans
+            }
+            Err(Irregular) => {
+                self.begin = Some(begin(repetition, count)?);
+                return Err(Irregular);
+            }
+        };
         let numbers = spans.iter().map(|span| if let Span::Numbers(count) = span { *count } else { 0 }).sum();
         self.values = Values::new(values, encoding, numbers, self.dictionary.len())?;
         self.spans = spans.into();
@@ -102,6 +117,7 @@ impl Pages {
     pub fn fill(&mut self, rows: usize) -> Result<bool, Irregular> {
         loop {
             let (complete, part) = (self.valid.len(), self.batch.len() - self.valid.len() * self.width);
+            self.batch.reserve_exact((rows * self.width).saturating_sub(self.batch.len()));
             let Some(span) = self.spans.front_mut() else { return Ok(complete >= rows) };
             if complete >= rows {
                 return Ok(true);
@@ -128,15 +144,29 @@ impl Pages {
         }
     }
 
-    /// The rows put together so far. A row that its page did not end stays for the next.
-    pub fn batch(&mut self) -> Vectors {
+    /// The rows put together so far. A row that its page did not end stays for the next, which is put together in `next`.
+    pub fn batch(&mut self, mut next: Vec<f32>) -> Vectors {
         let rows = self.valid.len();
-        let rest = self.batch.split_off(rows * self.width);
-        let values = std::mem::replace(&mut self.batch, rest);
+        next.clear();
+        next.extend_from_slice(&self.batch[rows * self.width..]);
+        self.batch.truncate(rows * self.width);
+        let values = std::mem::replace(&mut self.batch, next);
         let valid = std::mem::take(&mut self.valid);
-        self.done += rows as u64;
         let nulls = valid.contains(&false).then(|| NullBuffer::from(valid));
         Vectors { values, nulls, rows }
+    }
+
+    /// Leaves out what is left of the page, and the row that was not complete. Rows that are complete stay.
+    pub fn give_up(&mut self) {
+        self.open = self.width;
+        self.spans.clear();
+        self.values = Values::None;
+        self.batch.truncate(self.valid.len() * self.width);
+    }
+
+    /// Rows put together so far.
+    pub fn ready(&self) -> usize {
+        self.valid.len()
     }
 
     /// Whether the last row is complete.
@@ -144,13 +174,18 @@ impl Pages {
         self.open == self.width
     }
 
-    /// What the levels of a page say, where all of its rows are NULL or of k numbers.
-    fn spans(&mut self, repetition: Bytes, definition: Option<Bytes>, count: usize) -> Result<Vec<Span>, Irregular> {
+    /// What the levels of a page say, where all of its rows are NULL or of k numbers; and how many rows begin in it.
+    fn spans(
+        &mut self,
+        repetition: Bytes,
+        definition: Option<Bytes>,
+        count: usize,
+    ) -> Result<(Vec<Span>, u64), Irregular> {
         let mut repetition = Hybrid::new(repetition, 1);
         let mut definition = definition.map(|bytes| Hybrid::new(bytes, 32 - self.full.leading_zeros()));
         let (mut left, mut open) = (count, self.open);
         let (mut begins, mut defined) = ((0, 0), (self.full, if definition.is_none() { count } else { 0 }));
-        let mut spans: Vec<Span> = Vec::new();
+        let (mut spans, mut begin): (Vec<Span>, u64) = (Vec::new(), 0);
         while left > 0 {
             if begins.1 == 0 {
                 begins = repetition.run()?;
@@ -175,12 +210,13 @@ impl Pages {
             } else {
                 return Err(Irregular);
             }
+            begin += if begins.0 == 0 { run as u64 } else { 0 };
             begins.1 -= run;
             defined.1 -= run;
             left -= run;
         }
         self.open = open;
-        Ok(spans)
+        Ok((spans, begin))
     }
 }
 
@@ -213,6 +249,19 @@ fn parts(page: Page, has_definition: bool) -> Result<Parts, Irregular> {
         }
         Page::DictionaryPage { .. } => Err(Irregular),
     }
+}
+
+/// Rows that begin in a page with such levels.
+fn begin(repetition: Bytes, count: usize) -> Result<u64, Irregular> {
+    let mut repetition = Hybrid::new(repetition, 1);
+    let (mut left, mut rows) = (count, 0);
+    while left > 0 {
+        let (level, run) = repetition.run()?;
+        let run = run.min(left);
+        rows += if level == 0 { run as u64 } else { 0 };
+        left -= run;
+    }
+    Ok(rows)
 }
 
 /// The numbers of a page.
@@ -395,7 +444,7 @@ fn packed(bytes: &[u8], bit: usize, width: u32) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, ListArray, RecordBatch};
@@ -412,13 +461,13 @@ mod tests {
     use crate::kernel::golden::Random;
 
     /// A row's numbers, `None` where it is NULL.
-    type Row = Option<Vec<Option<f32>>>;
+    pub type Row = Option<Vec<Option<f32>>>;
 
     /// What there is to write, and how.
     #[derive(Debug, Clone)]
-    struct Case {
+    pub struct Case {
         seed: u64,
-        width: usize,
+        pub width: usize,
         rows: usize,
         /// In 100 rows, about.
         nulls: usize,
@@ -431,10 +480,10 @@ mod tests {
         zstd: bool,
         page_rows: usize,
         page_bytes: usize,
-        batch: usize,
+        pub batch: usize,
     }
 
-    fn case() -> impl Strategy<Value = Case> {
+    pub fn case() -> impl Strategy<Value = Case> {
         let shape =
             (any::<u64>(), prop_oneof![1usize..20, 60usize..140], 0usize..300, prop_oneof![Just(0), 1usize..60]);
         let odd = prop_oneof![3 => Just(0usize), 1 => 1usize..5];
@@ -465,7 +514,7 @@ mod tests {
     }
 
     impl Case {
-        fn rows(&self) -> Vec<Row> {
+        pub fn rows(&self) -> Vec<Row> {
             let mut random = Random(self.seed);
             let number = |random: &mut Random| match self.dictionary {
                 // Few different numbers, in runs sometimes.
@@ -489,7 +538,7 @@ mod tests {
             (0..self.rows).map(row).collect()
         }
 
-        fn file(&self, rows: &[Row]) -> Bytes {
+        pub fn file(&self, rows: &[Row]) -> Bytes {
             let item = Arc::new(Field::new("element", DataType::Float32, self.nullable.1));
             let zeros = vec![Some(0.0); self.width];
             let nulls = Some(NullBuffer::from_iter(rows.iter().map(Option::is_some))).filter(|_| self.nullable.0);
@@ -525,18 +574,18 @@ mod tests {
     }
 
     /// What the general reader gives.
-    fn general(file: &Bytes) -> Vec<Row> {
+    pub fn general(file: &Bytes) -> Vec<Row> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(file.clone()).unwrap().build().unwrap();
-        let rows = |batch: RecordBatch| -> Vec<Row> {
-            let lists = batch.column(0);
-            let numbers = |list: ArrayRef| list.as_primitive::<Float32Type>().iter().collect::<Vec<_>>();
-            let list = |row: usize| match lists.data_type() {
-                DataType::FixedSizeList(..) => lists.as_fixed_size_list().value(row),
-                _ => lists.as_list::<i32>().value(row),
-            };
-            (0..lists.len()).map(|row| lists.is_valid(row).then(|| numbers(list(row)))).collect()
+        reader.flat_map(|batch| listed(batch.unwrap().column(0))).collect()
+    }
+
+    pub fn listed(lists: &ArrayRef) -> Vec<Row> {
+        let numbers = |list: ArrayRef| list.as_primitive::<Float32Type>().iter().collect::<Vec<_>>();
+        let list = |row: usize| match lists.data_type() {
+            DataType::FixedSizeList(..) => lists.as_fixed_size_list().value(row),
+            _ => lists.as_list::<i32>().value(row),
         };
-        reader.flat_map(|batch| rows(batch.unwrap())).collect()
+        (0..lists.len()).map(|row| lists.is_valid(row).then(|| numbers(list(row)))).collect()
     }
 
     fn rows_of(vectors: &Vectors, width: usize) -> Vec<Row> {
@@ -560,10 +609,9 @@ mod tests {
                 },
                 Err(Irregular) => return (rows, false),
             };
-            let vectors = pages.batch();
+            let vectors = pages.batch(Vec::new());
             assert!(!filled || vectors.rows == batch);
             rows.extend(rows_of(&vectors, pages.width));
-            assert_eq!(pages.done(), rows.len() as u64);
             if !filled {
                 return (rows, pages.is_complete());
             }
@@ -650,7 +698,7 @@ mod tests {
             }
             let mut reader = Pages {
                 width, full: 3, nullable: true, open: width, dictionary: Vec::new(), spans: VecDeque::new(),
-                values: Values::default(), batch: Vec::new(), valid: Vec::new(), done: 0,
+                values: Values::default(), batch: Vec::new(), valid: Vec::new(), before: Some(0), begin: Some(0),
             };
             let mut next = pages.clone().into_iter();
             let (found, regular) = read(&mut reader, || next.next(), batch);
@@ -669,7 +717,7 @@ mod tests {
                 *buf = bytes.into();
             }
             let mut next = pages.into_iter();
-            reader = Pages { open: width, spans: VecDeque::new(), batch: Vec::new(), valid: Vec::new(), done: 0, ..reader };
+            reader = Pages { open: width, spans: VecDeque::new(), batch: Vec::new(), valid: Vec::new(), ..reader };
             read(&mut reader, || next.next(), batch);
         }
     }

@@ -150,6 +150,11 @@ impl File {
         }
     }
 
+    /// The footer, and what Arrow makes of it.
+    pub fn arrow(&self) -> &ArrowReaderMetadata {
+        &self.metadata
+    }
+
     /// How many rows the footer says there are.
     pub fn rows(&self) -> u64 {
         u64::try_from(self.metadata().file_metadata().num_rows()).unwrap_or(0)

@@ -26,6 +26,8 @@ mod staged;
 mod staging;
 pub mod stores;
 mod target;
+mod vector_sink;
+mod vectors;
 
 /// What a session may be told; the default is right for a command on this machine.
 #[derive(Debug, Clone, Default)]
@@ -72,8 +74,12 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
     };
     let runtime = runtime.build_arc()?;
 
-    let mut state: SessionState =
-        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    let mut state: SessionState = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(vectors::VectorScans))
+        .build();
     sink::register(&mut state)?;
     functions::register_all(&mut state)?;
     Ok(files::enable(SessionContext::new_with_state(state)))

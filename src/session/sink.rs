@@ -23,6 +23,7 @@ use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStor
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::dml::InsertOp;
 use datafusion::physical_expr::{LexOrdering, LexRequirement};
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
@@ -34,6 +35,7 @@ use super::pinned;
 use super::staging::{Exclusive, Staging, Writes};
 use super::stores;
 use super::target::{Mode, Target};
+use super::vector_sink::VectorSink;
 use crate::{Error, Result};
 
 /// Replaces the engine's file formats by atomic ones.
@@ -148,13 +150,24 @@ impl FileFormat for AtomicFormat {
         let store = state.runtime_env().object_store(&sink.object_store_url)?;
         let Target { exclusive, .. } = Target::check(&store, &sink, self.mode).await?;
 
+        let mut vectors = None;
         let tuned: Arc<dyn FileFormat> = match self.inner.downcast_ref::<ParquetFormat>() {
             Some(parquet) => {
                 let options = embedding::writer_options(parquet.options(), &sink.output_schema, &self.given)?;
+                // The engine notes an order in the file.
+                if order.is_none() && sink.insert_op == InsertOp::Append {
+                    let tasks = state.config().target_partitions();
+                    vectors = VectorSink::new(&sink, &options, tasks)?.map(Arc::new);
+                }
                 Arc::new(ParquetFormat::default().with_options(options))
             }
             None => Arc::clone(&self.inner),
         };
+        if let Some(writer) = vectors {
+            let writer = DataSinkExec::new(Arc::clone(&input), writer, None);
+            let sink = AtomicSink { writer, config: sink, mode: self.mode, exclusive };
+            return Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)));
+        }
         let plan = tuned.create_writer_physical_plan(Arc::clone(&input), state, sink.clone(), order.clone()).await?;
         let Some(writer) = plan.downcast_ref::<DataSinkExec>() else {
             return internal_err!("the {} writer is a {}, not a DataSinkExec", self.get_ext(), plan.name());

@@ -18,7 +18,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
 use serde_json::Value;
 
-use crate::column::page_writer::{self, PageWriter};
+use crate::column::page_writer::{self, PageEncoder, PageWriter};
 use crate::column::{Flaw, Translator};
 use crate::kernel::block::Scratch;
 use crate::lake::Place;
@@ -268,7 +268,7 @@ enum Column {
 /// Who encodes a column.
 enum ColumnWriter {
     General(Box<ArrowColumnWriter>),
-    Pages(Box<PageWriter>),
+    Pages(Box<(PageEncoder, PageWriter)>),
 }
 
 impl ColumnWriter {
@@ -279,9 +279,13 @@ impl ColumnWriter {
                     writer.write(&leaf)?;
                 }
             }
-            Self::Pages(writer) => {
+            Self::Pages(pages) => {
+                let (encoder, writer) = pages.as_mut();
                 let vectors = column.as_fixed_size_list();
-                writer.write(vectors.values().as_primitive::<Float32Type>().values(), vectors.nulls())?;
+                let numbers = vectors.values().as_primitive::<Float32Type>();
+                for page in encoder.encode(numbers.values(), vectors.nulls(), numbers.nulls())? {
+                    writer.write(page)?;
+                }
             }
         }
         Ok(())
@@ -290,7 +294,7 @@ impl ColumnWriter {
     fn close(self) -> Result<Column> {
         Ok(match self {
             Self::General(writer) => Column::General(writer.close()?),
-            Self::Pages(writer) => Column::Pages(writer.close()?),
+            Self::Pages(pages) => Column::Pages(pages.1.close()?),
         })
     }
 }
@@ -419,11 +423,12 @@ impl Rewrite {
         for (reader, vector) in readers.iter_mut().zip(&self.vectors) {
             let (mut read, mut rows) = (Vec::new(), 0);
             while rows < part.rows && !stop() {
-                let Some(batch) = reader.next().transpose()? else { break };
+                let most = usize::try_from(part.rows - rows).unwrap_or(usize::MAX).min(self.batch_rows);
+                let Some(batch) = reader.next(most)? else { break };
                 rows += batch.len() as u64;
                 read.push(batch);
             }
-            if !stop() && (rows != part.rows || part.ends && reader.next().transpose()?.is_some()) {
+            if !stop() && (rows != part.rows || part.ends && reader.next(1)?.is_some()) {
                 return Err(self.other_rows(vector, part));
             }
             batches.push(read);
@@ -432,7 +437,8 @@ impl Rewrite {
     }
 
     fn read_group(&self, vector: &Vector, group: usize) -> Result<VectorBatches> {
-        VectorBatches::new(&self.file, &vector.column, vector.translator.source_width, self.batch_rows, group)
+        let width = vector.translator.source_width;
+        VectorBatches::new(&self.file, &vector.column, width, self.batch_rows, group, &vector.buffers)
     }
 
     fn other_rows(&self, vector: &Vector, part: &Part) -> Error {
@@ -453,11 +459,11 @@ impl Rewrite {
                 let compression = properties.compression(self.of_vectors.column(leaf).path());
                 let indexed = !properties.offset_index_disabled();
                 let width = vector.translator.target_width;
-                let pages = PageWriter::new(&self.of_vectors, leaf, width, compression, indexed)?;
-                Ok(pages.map_or_else(
-                    || ColumnWriter::General(Box::new(writer)),
-                    |pages| ColumnWriter::Pages(Box::new(pages)),
-                ))
+                let Some(encoder) = PageEncoder::new(&self.of_vectors, leaf, width, compression)? else {
+                    return Ok(ColumnWriter::General(Box::new(writer)));
+                };
+                let pages = PageWriter::new(&self.of_vectors, leaf, compression, indexed);
+                Ok(ColumnWriter::Pages(Box::new((encoder, pages))))
             })
             .collect()
     }
@@ -471,12 +477,14 @@ impl Rewrite {
         let last = if self.confidence.is_some() { writers.next_back() } else { None };
         let mut confidence = self.confidence.as_ref().zip(last);
         for (vector, mut writer) in self.vectors.iter().zip(writers) {
-            let mut batches: Box<dyn Iterator<Item = Result<ArrayRef>>> = match &mut read {
-                Some(read) => Box::new(read.next().unwrap_or_default().into_iter().map(Ok)),
-                None => Box::new(self.read_group(vector, part.group)?),
+            let mut group = if read.is_none() { Some(self.read_group(vector, part.group)?) } else { None };
+            let mut batches = read.as_mut().and_then(Iterator::next).unwrap_or_default().into_iter();
+            let mut next = || match &mut group {
+                Some(group) => group.next(self.batch_rows),
+                None => Ok(batches.next()),
             };
             let mut rows = 0;
-            while let Some(batch) = batches.next().transpose()? {
+            while let Some(batch) = next()? {
                 if stop() {
                     return Ok(None);
                 }

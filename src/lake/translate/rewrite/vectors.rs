@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, FixedSizeBinaryArray, FixedSizeListArray, Float32Array};
-use arrow::buffer::{Buffer, NullBuffer};
+use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::schema::vector_field;
 use super::{BadRow, Items, Recipe, Step};
+use crate::column::buffers::Buffers;
 use crate::column::{Embeddings, Flaw, Translator};
 use crate::kernel::block::Scratch;
 use crate::kernel::norm::norm;
@@ -75,6 +76,8 @@ pub struct Vector {
     pub numbers: Numbers,
     /// The new column.
     pub field: FieldRef,
+    /// Memory for the numbers of both.
+    pub buffers: Buffers,
     null_bad: bool,
 }
 
@@ -88,7 +91,14 @@ impl Vector {
         let nullable = source.is_nullable() || recipe.null_bad;
         let (width, beside) = (step.translator.target_width, settings.output_column.is_some());
         let field = vector_field(source, name, nullable, numbers, width, beside);
-        Self { column, translator: step.translator.clone(), numbers, field: Arc::new(field), null_bad: recipe.null_bad }
+        Self {
+            column,
+            translator: step.translator.clone(),
+            numbers,
+            field: Arc::new(field),
+            buffers: Buffers::default(),
+            null_bad: recipe.null_bad,
+        }
     }
 
     /// Numbers of a row in memory, of the source or of the translation, which are more.
@@ -119,7 +129,8 @@ impl Vector {
             row: first + flaw.row().unwrap_or_default() as u64,
             flaw,
         }));
-        let mut translated = vec![0.0; view.len() * translator.target_width];
+        let mut translated = self.buffers.take();
+        translated.resize(view.len() * translator.target_width, 0.0);
         let mut lengths = vec![0.0; if confidence { view.len() } else { 0 }];
         let see = |row: usize, unscaled: &[f32]| {
             if let Some(length) = lengths.get_mut(row) {
@@ -156,12 +167,12 @@ impl Vector {
     fn array(&self, numbers: Vec<f32>, nulls: Option<NullBuffer>, len: usize) -> Result<ArrayRef> {
         Ok(match self.field.data_type() {
             DataType::FixedSizeList(item, width) => {
-                let numbers: ArrayRef = Arc::new(Float32Array::from(numbers));
+                let numbers: ArrayRef = Arc::new(Float32Array::new(self.buffers.lend(numbers), None));
                 let numbers = cast(&numbers, item.data_type())?;
                 Arc::new(FixedSizeListArray::try_new_with_length(Arc::clone(item), *width, numbers, nulls, len)?)
             }
             DataType::FixedSizeBinary(bytes) => {
-                Arc::new(FixedSizeBinaryArray::try_new(*bytes, Buffer::from_vec(numbers), nulls)?)
+                Arc::new(FixedSizeBinaryArray::try_new(*bytes, self.buffers.lend(numbers).into_inner(), nulls)?)
             }
             other => return Err(Error::Invalid(format!("vectors cannot be stored as {other}"))),
         })
