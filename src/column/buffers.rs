@@ -2,48 +2,60 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::buffer::{Buffer, ScalarBuffer};
+use bytemuck::NoUninit;
 use bytes::Bytes;
 
-/// Buffers at rest at most.
-const KEPT: usize = 16;
+/// Buffers of numbers or bytes; those lent return when nobody reads them any more. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Buffers<T>(Arc<Shared<T>>);
 
-/// Buffers of numbers; those lent return when nobody reads them any more. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct Buffers(Arc<Mutex<Vec<Vec<f32>>>>);
-
-/// Numbers that go back.
-struct Lent {
-    numbers: Vec<f32>,
-    home: Buffers,
+#[derive(Debug)]
+struct Shared<T> {
+    /// Buffers at rest at most.
+    most: usize,
+    rest: Mutex<Vec<Vec<T>>>,
 }
 
-impl Buffers {
+/// A buffer that goes back.
+struct Lent<T: NoUninit + Send> {
+    buffer: Vec<T>,
+    home: Buffers<T>,
+}
+
+impl<T: NoUninit + Send> Buffers<T> {
+    /// None yet, and at most so many at rest.
+    pub fn new(most: usize) -> Self {
+        Self(Arc::new(Shared { most, rest: Mutex::new(Vec::new()) }))
+    }
+
     /// A buffer, empty or with what it had.
-    pub fn take(&self) -> Vec<f32> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    pub fn take(&self) -> Vec<T> {
+        self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// `numbers` as Arrow has them, without a copy.
-    pub fn lend(&self, numbers: Vec<f32>) -> ScalarBuffer<f32> {
-        let length = numbers.len();
-        let bytes = Bytes::from_owner(Lent { numbers, home: self.clone() });
-        ScalarBuffer::new(Buffer::from(bytes), 0, length)
-    }
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.numbers)
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let mut kept = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT {
-            kept.push(std::mem::take(&mut self.numbers));
+    /// Gives a buffer back.
+    pub fn give(&self, buffer: Vec<T>) {
+        let mut rest = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        if rest.len() < self.0.most && buffer.capacity() > 0 {
+            rest.push(buffer);
         }
+    }
+
+    /// The bytes of a buffer, without a copy.
+    pub fn lend(&self, buffer: Vec<T>) -> Bytes {
+        Bytes::from_owner(Lent { buffer, home: self.clone() })
+    }
+}
+
+impl<T: NoUninit + Send> AsRef<[u8]> for Lent<T> {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.buffer)
+    }
+}
+
+impl<T: NoUninit + Send> Drop for Lent<T> {
+    fn drop(&mut self) {
+        self.home.give(std::mem::take(&mut self.buffer));
     }
 }
 
@@ -53,15 +65,16 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_when_it_is_read_no_more() {
-        let buffers = Buffers::default();
-        let lent = buffers.lend(vec![1.0, 2.0, 3.0]);
-        let slice = lent.slice(1, 2);
+        let buffers = Buffers::new(2);
+        let lent = buffers.lend(vec![1u16, 2, 3]);
+        let slice = lent.slice(2..);
         drop(lent);
-        assert_eq!((&slice[..], buffers.take().capacity()), (&[2.0, 3.0][..], 0));
+        assert_eq!((&slice[..], buffers.take().capacity()), (&[2, 0, 3, 0][..], 0));
         drop(slice);
-        assert_eq!(buffers.take(), [1.0, 2.0, 3.0]);
-        (0..2 * KEPT).map(|_| buffers.lend(vec![0.0])).for_each(drop);
+        assert_eq!(buffers.take(), [1, 2, 3]);
+        let all: Vec<_> = (0..5).map(|_| buffers.lend(vec![0])).collect();
+        drop(all);
         assert_eq!(buffers.lend(Vec::new()).len(), 0);
-        assert!(buffers.0.lock().unwrap().len() <= KEPT);
+        assert_eq!(buffers.0.rest.lock().unwrap().len(), 2);
     }
 }

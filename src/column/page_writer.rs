@@ -3,6 +3,9 @@
 //! A writer of lists makes two levels for every number. Those of rows that are NULL or have k numbers are a few runs a row, and
 //! the numbers go to the page in one piece. Pages are made apart from the chunk they go to: several threads make those of one.
 
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+
 use arrow::buffer::NullBuffer;
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, PageType, Repetition, Type as Physical};
@@ -10,8 +13,11 @@ use parquet::column::page::{CompressedPage, Page, PageWriter as _};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder, PageEncodingStats};
+use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
+
+use super::buffers::Buffers;
 
 /// Bytes of a page, about.
 const PAGE_BYTES: usize = 1 << 20;
@@ -26,6 +32,7 @@ pub struct PageEncoder {
     codec: Codec,
     /// A page before it is compressed.
     page: Vec<u8>,
+    buffers: Buffers<u8>,
 }
 
 /// How pages are compressed.
@@ -74,6 +81,7 @@ impl PageEncoder {
         leaf: usize,
         width: usize,
         compression: Compression,
+        buffers: &Buffers<u8>,
     ) -> Result<Option<Self>> {
         let column = schema.column(leaf);
         if column.max_rep_level() != 1 || column.physical_type() != Physical::FLOAT || width == 0 {
@@ -84,12 +92,12 @@ impl PageEncoder {
         let optional = root.has_repetition() && root.repetition() == Repetition::OPTIONAL;
         let full = u8::try_from(column.max_def_level()).unwrap_or_default();
         let nullable = (optional, column.self_type().is_optional());
-        Ok(Some(Self { width, nullable, full, codec, page: Vec::new() }))
+        Ok(Some(Self { width, nullable, full, codec, page: Vec::new(), buffers: buffers.clone() }))
     }
 
     /// Another one for the same column, for another thread.
     pub fn another(&self) -> Result<Self> {
-        Ok(Self { codec: self.codec.another()?, page: Vec::new(), ..*self })
+        Ok(Self { codec: self.codec.another()?, page: Vec::new(), buffers: self.buffers.clone(), ..*self })
     }
 
     /// The pages of rows: k numbers each, also of those that are NULL, whose numbers are not written. A number is NULL where
@@ -169,14 +177,21 @@ impl PageEncoder {
             }
         }
         let uncompressed = self.page.len();
-        let bytes = match &mut self.codec {
-            Codec::None => std::mem::take(&mut self.page),
-            Codec::Zstd(_, zstd) => zstd.compress(&self.page)?,
-            Codec::Snappy(snappy) => {
-                snappy.compress_vec(&self.page).map_err(|error| ParquetError::External(Box::new(error)))?
+        let mut bytes = self.buffers.take();
+        match &mut self.codec {
+            Codec::None => std::mem::swap(&mut self.page, &mut bytes),
+            Codec::Zstd(_, zstd) => {
+                bytes.clear();
+                bytes.reserve(zstd::zstd_safe::compress_bound(uncompressed));
+                zstd.compress_to_buffer(&self.page, &mut bytes)?;
             }
-        };
-        Ok(EncodedPage { bytes: bytes.into(), uncompressed, levels, rows })
+            Codec::Snappy(snappy) => {
+                bytes.resize(snap::raw::max_compress_len(uncompressed), 0);
+                let length = snappy.compress(&self.page, &mut bytes);
+                bytes.truncate(length.map_err(|error| ParquetError::External(Box::new(error)))?);
+            }
+        }
+        Ok(EncodedPage { bytes: self.buffers.lend(bytes), uncompressed, levels, rows })
     }
 }
 
@@ -227,7 +242,7 @@ impl Runs {
 pub struct PageWriter {
     column: ColumnDescPtr,
     compression: Compression,
-    sink: TrackedWrite<Vec<u8>>,
+    sink: TrackedWrite<Rope>,
     offsets: Option<OffsetIndexBuilder>,
     rows: u64,
     levels: i64,
@@ -239,7 +254,7 @@ pub struct PageWriter {
 /// A column chunk, complete.
 pub struct Chunk {
     /// Its pages.
-    pub bytes: Bytes,
+    pub bytes: Rope,
     /// What goes into the footer; offsets are those within the bytes.
     pub close: ColumnCloseResult,
 }
@@ -250,7 +265,7 @@ impl PageWriter {
         Self {
             column: schema.column(leaf),
             compression,
-            sink: TrackedWrite::new(Vec::new()),
+            sink: TrackedWrite::new(Rope::default()),
             offsets: indexed.then(OffsetIndexBuilder::new),
             rows: 0,
             levels: 0,
@@ -268,6 +283,7 @@ impl PageWriter {
     /// Adds a page.
     pub fn write(&mut self, page: EncodedPage) -> Result<()> {
         let EncodedPage { bytes, uncompressed, levels, rows } = page;
+        self.sink.inner_mut().next = bytes.clone();
         let page = Page::DataPage {
             buf: bytes,
             num_values: u32::try_from(levels).map_err(|error| ParquetError::General(error.to_string()))?,
@@ -302,9 +318,9 @@ impl PageWriter {
             .set_num_values(self.levels)
             .set_data_page_offset(0)
             .build()?;
-        let bytes = Bytes::from(self.sink.into_inner()?);
+        let bytes = self.sink.into_inner()?;
         let close = ColumnCloseResult {
-            bytes_written: bytes.len() as u64,
+            bytes_written: bytes.length,
             rows_written: self.rows,
             metadata,
             bloom_filter: None,
@@ -312,6 +328,74 @@ impl PageWriter {
             offset_index: self.offsets.map(OffsetIndexBuilder::build),
         };
         Ok(Chunk { bytes, close })
+    }
+}
+
+/// Bytes in pieces. Pages become pieces as they are; what is between them is copied.
+#[derive(Debug, Default)]
+pub struct Rope {
+    pieces: Vec<Bytes>,
+    length: u64,
+    /// The page that is about to be written.
+    next: Bytes,
+}
+
+impl Write for Rope {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let is_next = std::ptr::eq(bytes, self.next.as_ref());
+        let piece = if is_next { std::mem::take(&mut self.next) } else { Bytes::copy_from_slice(bytes) };
+        self.pieces.push(piece);
+        self.length += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Length for Rope {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for Rope {
+    type T = RopeRead;
+
+    fn get_read(&self, start: u64) -> Result<RopeRead> {
+        let mut pieces: VecDeque<_> = self.pieces.iter().cloned().collect();
+        let mut left = usize::try_from(start)?;
+        while let Some(first) = pieces.pop_front() {
+            if left < first.len() {
+                pieces.push_front(first.slice(left..));
+                break;
+            }
+            left -= first.len();
+        }
+        Ok(RopeRead(pieces))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let mut bytes = vec![0; length];
+        self.get_read(start)?.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+/// What is left of a rope.
+#[derive(Debug)]
+pub struct RopeRead(VecDeque<Bytes>);
+
+impl Read for RopeRead {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let Some(first) = self.0.front_mut() else { return Ok(0) };
+        let count = buffer.len().min(first.len());
+        buffer[..count].copy_from_slice(&first.split_to(count));
+        if first.is_empty() {
+            self.0.pop_front();
+        }
+        Ok(count)
     }
 }
 
@@ -347,7 +431,7 @@ mod tests {
         let schema = ArrowSchemaConverter::new().convert(schema).unwrap();
         let properties = WriterProperties::builder().set_offset_index_disabled(!indexed).build();
         let mut writer = SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), Arc::new(properties)).unwrap();
-        let mut first = PageEncoder::new(&schema, 0, width, codec).unwrap().unwrap();
+        let mut first = PageEncoder::new(&schema, 0, width, codec, &Buffers::new(2)).unwrap().unwrap();
         let mut encoders = [first.another().unwrap(), first.another().unwrap()];
         let mut pages = PageWriter::new(&schema, 0, codec, indexed);
         for (i, rows) in rows.iter().enumerate() {
@@ -424,7 +508,7 @@ mod tests {
     #[test]
     fn a_null_row_of_a_column_without_is_an_error() {
         let schema = ArrowSchemaConverter::new().convert(&schema(2, (false, true), true)).unwrap();
-        let encoder = |codec| PageEncoder::new(&schema, 0, 2, codec).unwrap();
+        let encoder = |codec| PageEncoder::new(&schema, 0, 2, codec, &Buffers::new(2)).unwrap();
         let mut pages = encoder(Compression::UNCOMPRESSED).unwrap();
         assert!(pages.encode(&[1.0; 4], Some(&NullBuffer::from(vec![true, false])), None).is_err());
         assert!(encoder(Compression::LZ4_RAW).is_none());

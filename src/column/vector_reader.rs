@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, FixedSizeListArray, Float32Array};
+use arrow::buffer::{Buffer, ScalarBuffer};
 use arrow::datatypes::{DataType, FieldRef};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
@@ -31,7 +32,7 @@ pub struct VectorReader<R: ChunkReader> {
     pages: SerializedPageReader<R>,
     decoded: Pages,
     width: usize,
-    buffers: Buffers,
+    buffers: Buffers<f32>,
     /// Rows handed over.
     done: usize,
     /// All rows, as the footer says.
@@ -60,7 +61,7 @@ impl<R: ChunkReader + 'static> VectorReader<R> {
         metadata: &ArrowReaderMetadata,
         (column, width): (usize, usize),
         group: usize,
-        buffers: &Buffers,
+        buffers: &Buffers<f32>,
     ) -> Result<Option<Self>> {
         let item = match metadata.schema().field(column).data_type() {
             DataType::List(item) | DataType::LargeList(item) => item,
@@ -185,7 +186,9 @@ impl<R: ChunkReader + 'static> VectorReader<R> {
         }
         let Vectors { values, nulls, rows } = self.decoded.batch(self.buffers.take());
         let width = i32::try_from(self.width).unwrap_or(i32::MAX);
-        let numbers = Arc::new(Float32Array::new(self.buffers.lend(values), None));
+        let count = values.len();
+        let numbers = ScalarBuffer::new(Buffer::from(self.buffers.lend(values)), 0, count);
+        let numbers = Arc::new(Float32Array::new(numbers, None));
         let list = FixedSizeListArray::try_new_with_length(Arc::clone(&self.item), width, numbers, nulls, rows)?;
         Ok(Some(Arc::new(list)))
     }
@@ -227,7 +230,7 @@ mod tests {
     /// The batches of a file.
     fn read(file: &Bytes, width: usize, batch: usize) -> Result<Vec<ArrayRef>> {
         let metadata = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
-        let (source, buffers) = (Arc::new(file.clone()), Buffers::default());
+        let (source, buffers) = (Arc::new(file.clone()), Buffers::new(4));
         let mut batches = Vec::new();
         for group in 0..metadata.metadata().num_row_groups() {
             let reader = VectorReader::new(Arc::clone(&source), &metadata, (0, width), group, &buffers)?;
@@ -284,7 +287,7 @@ mod tests {
         let metadata = ArrowReaderMetadata::load(&whole, ArrowReaderOptions::new()).unwrap();
         let (_, length) = metadata.metadata().row_group(0).column(0).byte_range();
         let cut = Arc::new(whole.slice(..length as usize / 2));
-        let mut reader = VectorReader::new(cut, &metadata, (0, 4), 0, &Buffers::default()).unwrap().unwrap();
+        let mut reader = VectorReader::new(cut, &metadata, (0, 4), 0, &Buffers::new(4)).unwrap().unwrap();
         let mut rows = 0;
         let end = loop {
             match reader.next(64) {

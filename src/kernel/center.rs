@@ -1,6 +1,7 @@
 //! Centring: `v - mean`.
 
 /// Writes `v - mean` to `out`.
+#[inline(always)]
 pub fn center_into(v: &[f32], mean: &[f32], out: &mut [f32]) {
     for ((o, &x), &m) in out.iter_mut().zip(v).zip(mean) {
         *o = x - m;
@@ -8,6 +9,7 @@ pub fn center_into(v: &[f32], mean: &[f32], out: &mut [f32]) {
 }
 
 /// `|v - mean|`.
+#[inline(always)]
 pub fn centered_norm(v: &[f32], mean: &[f32]) -> f64 {
     v.iter().zip(mean).map(|(&x, &m)| f64::from(x - m).powi(2)).sum::<f64>().sqrt()
 }
@@ -22,6 +24,7 @@ pub fn noise_floor(mean_norm: f64) -> f64 {
 ///
 /// The squared length is returned with it: it is not finite exactly when an item of `v` is not, which spares callers a
 /// check of every item.
+#[inline(always)]
 pub fn center_normalize_into(v: &[f32], mean: &[f32], noise_floor: f64, out: &mut [f32]) -> Centered {
     center_into(v, mean, out);
     let length = super::norm::norm(out);
@@ -43,6 +46,18 @@ pub fn center_normalize_into(v: &[f32], mean: &[f32], noise_floor: f64, out: &mu
         }
     }
     Centered::Direction
+}
+
+/// [`center_normalize_into`] of a row that may be NULL, which becomes zeros as one does that equals the mean.
+#[inline(always)]
+pub fn center_normalize_row(row: Option<&[f32]>, mean: &[f32], noise_floor: f64, out: &mut [f32]) -> Centered {
+    match row {
+        Some(row) => center_normalize_into(row, mean, noise_floor, out),
+        None => {
+            out.fill(0.0);
+            Centered::Mean
+        }
+    }
 }
 
 /// What became of a row.

@@ -4,7 +4,7 @@
 use faer::{Mat, MatRef};
 
 use super::block::{Factor, Scratch, multiply};
-use super::center::{Centered, center_normalize_into, centered_norm, noise_floor};
+use super::center::{Centered, center_normalize_row, centered_norm, noise_floor};
 use super::norm::norm;
 use super::svd::{DEFAULT_RCOND, product, ridge_inverse};
 use super::translate::{NotFinite, Translation};
@@ -53,8 +53,7 @@ impl Coverage<'_> {
         let mut along = vec![0.0; count * m];
         let mut directed = vec![false; count];
         let fill = |i: usize, input: &mut [f32]| {
-            let Some(x) = row(i) else { return Ok(()) };
-            match center_normalize_into(x, self.mean, floor, input) {
+            match center_normalize_row(row(i), self.mean, floor, input) {
                 Centered::NotFinite => return Err(NotFinite { row: i }),
                 centered => directed[i] = centered == Centered::Direction,
             }

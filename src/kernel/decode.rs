@@ -41,6 +41,8 @@ impl Decoding<'_> {
                         return Err(NotFinite { row: i });
                     }
                     input.copy_from_slice(code);
+                } else {
+                    input.fill(0.0);
                 }
                 Ok(())
             },

@@ -1,6 +1,7 @@
 //! Euclidean length. Accumulates in `f64`, so no square of an `f32` overflows or is lost.
 
 /// `|v|`.
+#[inline(always)]
 pub fn norm(v: &[f32]) -> f64 {
     dot(v, v).sqrt()
 }
@@ -13,6 +14,7 @@ pub fn is_finite(v: &[f32]) -> bool {
 
 /// `a . b` over the common length, in eight interleaved `f64` sums that are added in a fixed order: the same bits on
 /// every run, and a shape the compiler turns into vector instructions.
+#[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0.0f64; LANES];

@@ -8,6 +8,7 @@ pub fn normalize_into(v: &[f32], out: &mut [f32]) -> bool {
 }
 
 /// Divides `v` by its length in place; the zero vector stays what it is.
+#[inline(always)]
 pub fn normalize_in_place(v: &mut [f32]) {
     let length = norm(v);
     if length > 0.0 {

@@ -2,7 +2,7 @@
 
 use super::Rows;
 use super::block::{Factor, Scratch, multiply};
-use super::center::{Centered, center_normalize_into, noise_floor};
+use super::center::{Centered, center_normalize_row, noise_floor};
 use super::norm::norm;
 use super::translate::NotFinite;
 
@@ -24,8 +24,8 @@ pub fn relative<'r>(
         Factor::Transposed(anchors.as_slice()),
         scratch,
         out,
-        |i, input| match row(i).map(|x| center_normalize_into(x, mean, floor, input)) {
-            Some(Centered::NotFinite) => Err(NotFinite { row: i }),
+        |i, input| match center_normalize_row(row(i), mean, floor, input) {
+            Centered::NotFinite => Err(NotFinite { row: i }),
             _ => Ok(()),
         },
         |_, _| (),

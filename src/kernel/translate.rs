@@ -1,7 +1,7 @@
 //! Applying a translator: `y = s nu(x - mu_x) T + mu_y`, in `f32`, or with another [`Length`].
 
 use super::block::{BLOCK_ROWS, Factor, Scratch, multiply};
-use super::center::{Centered, center_normalize_into, centered_norm, noise_floor};
+use super::center::{Centered, center_normalize_row, centered_norm, noise_floor};
 use super::norm::norm;
 use super::normalize::normalize_in_place;
 
@@ -103,8 +103,8 @@ impl Translation<'_> {
             Factor::Plain(self.matrix),
             scratch,
             out,
-            |i, input| match row(i).map(|x| center_normalize_into(x, self.source_mean, floor, input)) {
-                Some(Centered::NotFinite) => Err(NotFinite { row: i }),
+            |i, input| match center_normalize_row(row(i), self.source_mean, floor, input) {
+                Centered::NotFinite => Err(NotFinite { row: i }),
                 _ => Ok(()),
             },
             |i, output| {
@@ -125,6 +125,7 @@ impl Translation<'_> {
 }
 
 /// `y = s y' + mu`, then to unit length where the target space is one of unit vectors.
+#[inline(always)]
 pub fn restore(y: &mut [f32], scale: f32, mean: &[f32], unit_output: bool) {
     for (y, &m) in y.iter_mut().zip(mean) {
         *y = scale * *y + m;

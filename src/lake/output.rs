@@ -4,12 +4,14 @@ use std::io::Write;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload, PutResult};
 use parquet::arrow::ArrowWriter;
 use tokio::task::JoinSet;
 
 use super::Place;
 use super::lineage::hint;
+use crate::column::buffers::Buffers;
 use crate::{Error, Result};
 
 /// Bytes of one part of an upload. Files smaller than that are put in one request.
@@ -25,6 +27,8 @@ pub struct Output {
     place: Place,
     /// What is not on its way yet, less than a part.
     rest: Vec<u8>,
+    /// Memory for parts.
+    buffers: Buffers<u8>,
     /// What holds the parts before; files of one part need none.
     upload: Option<Upload>,
     written: u64,
@@ -49,7 +53,7 @@ pub struct Written {
 impl Output {
     /// A new file here; what is here now stays until the new file is complete.
     pub fn new(place: &Place) -> Self {
-        Self { place: place.clone(), rest: Vec::new(), upload: None, written: 0 }
+        Self { place: place.clone(), rest: Vec::new(), buffers: Buffers::new(PARTS_IN_FLIGHT), upload: None, written: 0 }
     }
 
     /// Makes the file visible, in place of what was there.
@@ -74,7 +78,10 @@ impl Output {
 
     /// Passes on what has become a part.
     fn send(&mut self) -> Result<()> {
-        let part = std::mem::take(&mut self.rest);
+        let mut next = self.buffers.take();
+        next.clear();
+        next.reserve_exact(PART);
+        let part = self.buffers.lend(std::mem::replace(&mut self.rest, next));
         let runtime = self.place.runtime().clone();
         let upload = match &mut self.upload {
             Some(upload) => upload,
@@ -102,14 +109,14 @@ pub fn write_batch(place: &Place, batch: &RecordBatch) -> Result<()> {
 }
 
 impl Upload {
-    async fn send(&mut self, part: Vec<u8>) -> object_store::Result<()> {
+    async fn send(&mut self, part: Bytes) -> object_store::Result<()> {
         self.parts.spawn(self.to.put_part(part.into()));
         self.wait_for(PARTS_IN_FLIGHT).await
     }
 
     async fn complete(&mut self, rest: Vec<u8>) -> object_store::Result<PutResult> {
         if !rest.is_empty() {
-            self.send(rest).await?;
+            self.send(rest.into()).await?;
         }
         self.wait_for(0).await?;
         self.to.complete().await

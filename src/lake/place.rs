@@ -1,15 +1,17 @@
 //! Where files are: a path in an object store, as a person named it.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Component, Path as LocalPath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 use url::{Position, Url};
 
+use crate::column::buffers::Buffers;
 use crate::session::layout;
 use crate::session::stores::Stores;
 use crate::{Error, Result};
@@ -230,20 +232,36 @@ impl Source {
 
     /// Blake3 of its bytes, read once more; `None` where `stop` says so.
     pub fn digest(&self, stop: &dyn Fn() -> bool) -> Result<Option<String>> {
-        let (store, path) = (self.place.store(), self.place.path());
-        let mut digest = blake3::Hasher::new();
+        let (mut digest, buffers) = (blake3::Hasher::new(), Buffers::new(1));
         let mut begin = 0;
         while begin < self.size() {
             if stop() {
                 return Ok(None);
             }
             let end = self.size().min(begin + DIGEST_READ);
-            let get = async { store.get_opts(path, self.get(Some(begin..end))).await?.bytes().await };
-            let bytes = self.place.runtime().block_on(get).map_err(|error| self.refused(&error))?;
+            let bytes = self.range(begin..end, &buffers).map_err(|error| self.refused(&error))?;
             digest.update(&bytes);
             begin = end;
         }
         Ok(Some(digest.finalize().to_hex().to_string()))
+    }
+
+    /// Some bytes of it, in a buffer that goes back when they are read no more.
+    pub fn range(&self, range: Range<u64>, buffers: &Buffers<u8>) -> object_store::Result<Bytes> {
+        let (place, options) = (&self.place, self.get(Some(range)));
+        let found = place.runtime().block_on(place.store().get_opts(place.path(), options))?;
+        let length = usize::try_from(found.range.end - found.range.start).unwrap_or(usize::MAX);
+        let (mut file, start) = match found.payload {
+            GetResultPayload::File(file, _) => (file, found.range.start),
+            GetResultPayload::Stream(_) => return place.runtime().block_on(found.bytes()),
+        };
+        let mut buffer = buffers.take();
+        buffer.resize(length, 0);
+        let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(&mut buffer));
+        match read {
+            Ok(()) => Ok(buffers.lend(buffer)),
+            Err(error) => Err(object_store::Error::Generic { store: "local", source: Box::new(error) }),
+        }
     }
 
     /// What the store said when it was asked for bytes.

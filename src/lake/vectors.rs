@@ -32,7 +32,7 @@ impl VectorBatches {
         width: usize,
         batch_rows: usize,
         group: usize,
-        buffers: &Buffers,
+        buffers: &Buffers<f32>,
     ) -> Result<Self> {
         let schema = file.metadata().file_metadata().schema_descr();
         let leaves = (0..schema.num_columns()).filter(|&leaf| schema.get_column_root_idx(leaf) == column.index);

@@ -34,7 +34,11 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
 use tokio::io::AsyncWriteExt;
 
+use crate::column::buffers::Buffers;
 use crate::column::page_writer::{EncodedPage, PageEncoder, PageWriter};
+
+/// Pages whose memory is kept for the next ones.
+const PAGES: usize = 128;
 
 /// Writes files whose embedding columns are made of pages of ours.
 pub struct VectorSink {
@@ -51,6 +55,8 @@ struct Format {
     /// The leaves that are embeddings, and how many numbers a row has.
     vectors: Vec<(usize, usize)>,
     tasks: usize,
+    /// Memory for pages.
+    buffers: Buffers<u8>,
 }
 
 impl VectorSink {
@@ -63,7 +69,8 @@ impl VectorSink {
             options.arrow_schema(config.output_schema());
         }
         let properties = WriterPropertiesBuilder::try_from(&options)?.build();
-        let format = Format { schema, properties, skip_arrow_metadata, vectors: Vec::new(), tasks: tasks.max(1) };
+        let (vectors, buffers) = (Vec::new(), Buffers::new(PAGES));
+        let format = Format { schema, properties, skip_arrow_metadata, vectors, tasks: tasks.max(1), buffers };
         let (file, _) = format.writer()?;
         let parquet = SchemaDescriptor::new(file.schema_descr().root_schema_ptr());
         let vectors = (0..parquet.num_columns()).filter_map(|leaf| {
@@ -107,7 +114,7 @@ impl Format {
             && properties.statistics_enabled(path) == EnabledStatistics::None
             && properties.bloom_filter_properties(path).is_none()
             && properties.encoding(path).is_none_or(|encoding| encoding == Encoding::PLAIN)
-            && matches!(PageEncoder::new(parquet, leaf, 1, properties.compression(path)), Ok(Some(_)))
+            && matches!(PageEncoder::new(parquet, leaf, 1, properties.compression(path), &self.buffers), Ok(Some(_)))
     }
 }
 
@@ -252,7 +259,7 @@ impl FileWriter {
                 return Ok(Leaf::General(Box::new(writer)));
             };
             let compression = properties.compression(self.parquet.column(leaf).path());
-            let encoder = PageEncoder::new(&self.parquet, leaf, *width, compression)?;
+            let encoder = PageEncoder::new(&self.parquet, leaf, *width, compression, &self.format.buffers)?;
             let encoder = encoder.ok_or_else(|| internal_datafusion_err!("column {leaf} has no vectors"))?;
             let writer = PageWriter::new(&self.parquet, leaf, compression, !properties.offset_index_disabled());
             Ok(Leaf::Vectors(Box::new(Pages { writer, encoder, idle: Vec::new(), tasks: VecDeque::new() })))

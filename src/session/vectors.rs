@@ -43,6 +43,8 @@ use crate::column::vector_reader::VectorReader;
 
 /// Bytes that are fetched at a time.
 const WINDOW: u64 = 16 << 20;
+/// Batches whose memory is kept for the next ones.
+const BUFFERS: usize = 4;
 /// Bytes held beyond the vectors that are asked for: a page is read whole.
 const AHEAD: u64 = 4 << 20;
 
@@ -177,7 +179,7 @@ impl FileSource for VectorSource {
             rest: self.rest.create_morselizer(store, config, partition)?.into(),
             source: self.clone(),
             partition,
-            buffers: Buffers::default(),
+            buffers: Buffers::new(BUFFERS),
         }))
     }
 
@@ -222,7 +224,7 @@ struct Vectors {
     rest: Arc<dyn Morselizer>,
     source: VectorSource,
     partition: usize,
-    buffers: Buffers,
+    buffers: Buffers<f32>,
 }
 
 impl fmt::Debug for Vectors {
@@ -272,7 +274,7 @@ struct FileVectors {
     metadata: ArrowReaderMetadata,
     /// Their columns in the file.
     columns: Vec<usize>,
-    buffers: Buffers,
+    buffers: Buffers<f32>,
 }
 
 /// Adds vectors to what the engine reads of a file.

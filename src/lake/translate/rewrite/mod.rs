@@ -36,7 +36,7 @@ mod schema;
 mod vectors;
 
 /// Vectors of a part in bytes at most, counted on the wider side.
-const PART_BYTES: usize = 32 << 20;
+const PART_BYTES: usize = 16 << 20;
 
 /// Row groups of a file at most: Parquet counts them in 16 bits.
 const MOST_PARTS: usize = i16::MAX as usize;
@@ -459,7 +459,7 @@ impl Rewrite {
                 let compression = properties.compression(self.of_vectors.column(leaf).path());
                 let indexed = !properties.offset_index_disabled();
                 let width = vector.translator.target_width;
-                let Some(encoder) = PageEncoder::new(&self.of_vectors, leaf, width, compression)? else {
+                let Some(encoder) = PageEncoder::new(&self.of_vectors, leaf, width, compression, &vector.pages)? else {
                     return Ok(ColumnWriter::General(Box::new(writer)));
                 };
                 let pages = PageWriter::new(&self.of_vectors, leaf, compression, indexed);

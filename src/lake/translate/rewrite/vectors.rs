@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, FixedSizeBinaryArray, FixedSizeListArray, Float32Array};
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef};
 
@@ -16,6 +16,10 @@ use crate::kernel::norm::norm;
 use crate::kernel::translate::NotFinite;
 use crate::lake::file::{File, VectorColumn};
 use crate::{Error, Result};
+
+/// Batches and pages whose memory is kept for the next ones: those of two parts.
+const BATCHES: usize = 16;
+const PAGES: usize = 64;
 
 /// The least number that `f16` rounds to infinity.
 const BEYOND_F16: f32 = 65520.0;
@@ -77,7 +81,9 @@ pub struct Vector {
     /// The new column.
     pub field: FieldRef,
     /// Memory for the numbers of both.
-    pub buffers: Buffers,
+    pub buffers: Buffers<f32>,
+    /// Memory for pages.
+    pub pages: Buffers<u8>,
     null_bad: bool,
 }
 
@@ -96,7 +102,8 @@ impl Vector {
             translator: step.translator.clone(),
             numbers,
             field: Arc::new(field),
-            buffers: Buffers::default(),
+            buffers: Buffers::new(BATCHES),
+            pages: Buffers::new(PAGES),
             null_bad: recipe.null_bad,
         }
     }
@@ -167,12 +174,14 @@ impl Vector {
     fn array(&self, numbers: Vec<f32>, nulls: Option<NullBuffer>, len: usize) -> Result<ArrayRef> {
         Ok(match self.field.data_type() {
             DataType::FixedSizeList(item, width) => {
-                let numbers: ArrayRef = Arc::new(Float32Array::new(self.buffers.lend(numbers), None));
+                let count = numbers.len();
+                let numbers = ScalarBuffer::new(Buffer::from(self.buffers.lend(numbers)), 0, count);
+                let numbers: ArrayRef = Arc::new(Float32Array::new(numbers, None));
                 let numbers = cast(&numbers, item.data_type())?;
                 Arc::new(FixedSizeListArray::try_new_with_length(Arc::clone(item), *width, numbers, nulls, len)?)
             }
             DataType::FixedSizeBinary(bytes) => {
-                Arc::new(FixedSizeBinaryArray::try_new(*bytes, self.buffers.lend(numbers).into_inner(), nulls)?)
+                Arc::new(FixedSizeBinaryArray::try_new(*bytes, Buffer::from(self.buffers.lend(numbers)), nulls)?)
             }
             other => return Err(Error::Invalid(format!("vectors cannot be stored as {other}"))),
         })
