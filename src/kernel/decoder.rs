@@ -3,8 +3,10 @@
 use faer::Mat;
 use rayon::prelude::*;
 
-use super::svd::{Conditioning, ridge_inverse, widen};
-use super::{Error, Rows, prune};
+use super::inverse::Inverse;
+use super::prune::{self, Distances};
+use super::svd::Conditioning;
+use super::{Error, Rows};
 
 /// One member of the ensemble: a pruned set of anchors and how well it inverts.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,9 +42,34 @@ pub struct Ensemble<'a> {
 /// `H = 1/omega sum_i scatter_i(pinv(U[S_i]^T))`, with S_i pruned at `delta` from `starts[i]`.
 ///
 /// `pruned` are the unit anchors that distances are taken of, row by row the same anchors as `unit`: `unit` itself, and H needs
-/// no other space. Members are computed as many at a time as there are threads, and added up in their order; equal starts are
-/// computed once.
+/// no other space.
 pub fn irp(unit: Rows<'_>, pruned: Rows<'_>, ensemble: &Ensemble<'_>) -> Result<Decoder, Error> {
+    let mut matrix = Mat::<f64>::zeros(unit.len(), unit.width());
+    let add = |share: f64, inverse: Vec<(usize, Vec<f64>)>| {
+        for (anchor, row) in inverse {
+            row.into_iter().enumerate().for_each(|(j, x)| matrix[(anchor, j)] += share * x);
+        }
+    };
+    let rows = |inverse: &Inverse<'_>, chosen: &[usize]| {
+        let mut rows = Vec::with_capacity(chosen.len());
+        inverse.rows(|i, row| rows.push((chosen[i], row.to_vec())));
+        rows
+    };
+    let members = members(unit, pruned, ensemble, rows, add)?;
+    Ok(Decoder { matrix, members })
+}
+
+/// The members of an ensemble. `make` makes of each, given the inverse of its anchors in `unit` and the anchors, what `add` is to
+/// add with the member's share of the ensemble.
+///
+/// Members are made as many at a time as there are threads, and added up in their order; equal starts are made once.
+pub fn members<T: Send>(
+    unit: Rows<'_>,
+    pruned: Rows<'_>,
+    ensemble: &Ensemble<'_>,
+    make: impl Fn(&Inverse<'_>, &[usize]) -> T + Sync,
+    mut add: impl FnMut(f64, T),
+) -> Result<Vec<Member>, Error> {
     let starts = ensemble.starts;
     let mut distinct: Vec<usize> = Vec::new();
     for start in starts {
@@ -50,31 +77,29 @@ pub fn irp(unit: Rows<'_>, pruned: Rows<'_>, ensemble: &Ensemble<'_>) -> Result<
             distinct.push(*start);
         }
     }
+    let distances = (distinct.len() > 1).then(|| Distances::new(pruned));
     let member = |&start: &usize| {
-        let chosen = prune::farthest_point(pruned, start, ensemble.delta);
-        let subspace = widen(Rows::new(&unit.select(&chosen), unit.width()));
-        let (inverse, conditioning) = ridge_inverse(subspace.transpose(), ensemble.lambda, ensemble.rcond)?;
-        Ok((start, inverse, Member { chosen, conditioning }))
+        let chosen = match &distances {
+            Some(distances) => distances.path(start, ensemble.delta).into_chosen(),
+            None => prune::farthest_point(pruned, start, ensemble.delta),
+        };
+        let inverse = Inverse::of(unit, &chosen, ensemble.lambda, ensemble.rcond)?;
+        let (made, conditioning) = (make(&inverse, &chosen), inverse.conditioning);
+        Ok((start, made, Member { chosen, conditioning }))
     };
 
-    let omega = starts.len() as f64;
-    let mut matrix = Mat::<f64>::zeros(unit.len(), unit.width());
     let mut members = vec![None; starts.len()];
     for some in distinct.chunks(rayon::current_num_threads().max(1)) {
-        for (start, inverse, member) in some.par_iter().map(member).collect::<Result<Vec<_>, Error>>()? {
+        for (start, made, member) in some.par_iter().map(member).collect::<Result<Vec<_>, Error>>()? {
             let mut times = 0.0;
             for (place, _) in members.iter_mut().zip(starts).filter(|(_, other)| **other == start) {
                 *place = Some(member.clone());
                 times += 1.0;
             }
-            for (row, &anchor) in member.chosen.iter().enumerate() {
-                for column in 0..unit.width() {
-                    matrix[(anchor, column)] += times * inverse[(row, column)] / omega;
-                }
-            }
+            add(times / starts.len() as f64, made);
         }
     }
-    Ok(Decoder { matrix, members: members.into_iter().flatten().collect() })
+    Ok(members.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -82,7 +107,7 @@ mod tests {
     use super::*;
     use crate::kernel::golden::{Random, assert_near, ensemble, flat};
     use crate::kernel::space::Anchors;
-    use crate::kernel::svd::{DEFAULT_RCOND, product};
+    use crate::kernel::svd::{DEFAULT_RCOND, product, widen};
     use proptest::prelude::*;
 
     proptest! {

@@ -17,7 +17,7 @@ const BLOCKS: usize = 4;
 /// A vector is found when its residual is below this share of the largest eigenvalue, which is then right to about its square.
 const RESIDUAL: f64 = 1e-6;
 /// Singular values above this share of the largest are right to 1e-9 of themselves when they come from squares.
-const LARGE: f64 = 1e-3;
+pub const LARGE: f64 = 1e-3;
 /// The part of rcond below which rounding cannot bring a dropped singular value above it.
 const DROPPED: f64 = 1.0 / 3.0;
 /// Rounds at most: eigenvalues too close to be told apart by then span one space, and its vectors are as good as any.
@@ -61,11 +61,19 @@ pub fn leading(a: MatRef<'_, f64>, count: usize) -> Result<(Vec<f64>, Mat<f64>),
 }
 
 /// The pseudo-inverse of `A^T` by the eigenvectors of the smaller of `A A^T` and `A^T A`, and how well it inverts: a fraction
-/// of the work of a singular value decomposition, and the same to `f32` rounding.
+/// of the work of a singular value decomposition, and the same to `f32` rounding. `lambda` is a ridge as that of
+/// [`ridge_inverse`](super::svd::ridge_inverse).
 ///
 /// `None` where the squares lose too much of it: where a singular value is neither large nor clearly one that
 /// `rcond` drops.
-pub fn transposed_pinv(a: MatRef<'_, f64>, rcond: f64) -> Result<Option<(Mat<f64>, Conditioning)>, Error> {
+pub fn transposed_pinv(
+    a: MatRef<'_, f64>,
+    lambda: f64,
+    rcond: f64,
+) -> Result<Option<(Mat<f64>, Conditioning)>, Error> {
+    if rcond > LARGE * DROPPED {
+        return Ok(None);
+    }
     let tall = a.nrows() > a.ncols();
     let small = gram(if tall { a } else { a.transpose() }, 1.0);
     let (values, vectors) = largest(eigen(small.as_ref())?, small.nrows());
@@ -76,7 +84,7 @@ pub fn transposed_pinv(a: MatRef<'_, f64>, rcond: f64) -> Result<Option<(Mat<f64
         return Ok(None);
     }
     let vectors = vectors.get(.., ..rank);
-    let inverted = Mat::from_fn(vectors.nrows(), rank, |i, j| vectors[(i, j)] / values[j]);
+    let inverted = Mat::from_fn(vectors.nrows(), rank, |i, j| vectors[(i, j)] / (values[j] + lambda * first));
     let inverse = match tall {
         true => product(a, product(inverted.as_ref(), vectors.transpose()).as_ref()),
         false => product(inverted.as_ref(), product(vectors.transpose(), a).as_ref()),
@@ -89,10 +97,20 @@ pub fn transposed_pinv(a: MatRef<'_, f64>, rcond: f64) -> Result<Option<(Mat<f64
 pub fn gram(a: MatRef<'_, f64>, scale: f64) -> Mat<f64> {
     let n = a.ncols();
     let mut gram = Mat::<f64>::zeros(n, n);
+    add_scaled_gram(&mut gram, a, scale);
+    gram
+}
+
+/// Adds `A^T A`.
+pub fn add_gram(gram: &mut Mat<f64>, a: MatRef<'_, f64>) {
+    add_scaled_gram(gram, a, 1.0);
+}
+
+fn add_scaled_gram(gram: &mut Mat<f64>, a: MatRef<'_, f64>, scale: f64) {
     triangular::matmul(
-        &mut gram,
+        gram.as_mut(),
         BlockStructure::TriangularLower,
-        Accum::Replace,
+        Accum::Add,
         a.transpose(),
         BlockStructure::Rectangular,
         a,
@@ -100,12 +118,22 @@ pub fn gram(a: MatRef<'_, f64>, scale: f64) -> Mat<f64> {
         scale,
         Par::Seq,
     );
-    for j in 0..n {
-        for i in j + 1..n {
+    for j in 0..gram.ncols() {
+        for i in j + 1..gram.nrows() {
             gram[(j, i)] = gram[(i, j)];
         }
     }
-    gram
+}
+
+/// All eigenvalues of a symmetric matrix, rising.
+pub fn eigenvalues(a: MatRef<'_, f64>) -> Result<Vec<f64>, Error> {
+    let n = a.nrows();
+    let mut values = faer::diag::Diag::<f64>::zeros(n);
+    let scratch = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::No, Par::Seq, Default::default());
+    let mut buffer = MemBuffer::new(scratch);
+    self_adjoint_evd(a, values.as_mut(), None, Par::Seq, MemStack::new(&mut buffer), Default::default())
+        .map_err(|_| Error::NoConvergence { rows: n, columns: n })?;
+    Ok(values.column_vector().iter().copied().collect())
 }
 
 /// n x `width` signs that are the same everywhere and favour no direction.
@@ -197,13 +225,13 @@ mod tests {
                 Mat::from_fn(columns, columns, |i, j| f64::from(u8::from(i == j && j != 3))).as_ref(),
             );
             let (want, conditioning) = pinv(a.transpose(), DEFAULT_RCOND).unwrap();
-            let found = transposed_pinv(a.as_ref(), DEFAULT_RCOND).unwrap();
+            let found = transposed_pinv(a.as_ref(), 0.0, DEFAULT_RCOND).unwrap();
             assert_eq!(found.is_some(), squares, "{rows} x {columns}, {decay}");
             let Some((inverse, found)) = found else { continue };
             assert_near(&flat(inverse.as_ref()), &flat(want.as_ref()), 1e-9, "inverse");
             assert_eq!(found.rank, conditioning.rank);
             assert_near(&[found.condition_number()], &[conditioning.condition_number()], 1e-9, "condition number");
         }
-        assert!(transposed_pinv(Mat::zeros(3, 2).as_ref(), DEFAULT_RCOND).unwrap().is_none());
+        assert!(transposed_pinv(Mat::zeros(3, 2).as_ref(), 0.0, DEFAULT_RCOND).unwrap().is_none());
     }
 }

@@ -9,9 +9,9 @@ use std::time::Instant;
 use faer::{Mat, Scale};
 use rayon::prelude::*;
 
-use super::eigen::transposed_pinv;
+use super::inverse::Inverse;
 use super::prune::{Distances, Path};
-use super::svd::{Conditioning, pinv, product, widen};
+use super::svd::Conditioning;
 use super::{Error, Rows};
 
 /// The settings of a grid.
@@ -134,13 +134,8 @@ fn ensembles<R, E: From<Error>>(
 /// `U_x[S]^T pinv(U_y[S]^T)`.
 fn member(source: Rows<'_>, target: Rows<'_>, set: &[usize], rcond: f64) -> Result<Member, Error> {
     let begin = Instant::now();
-    let anchors = |unit: Rows<'_>| widen(Rows::new(&unit.select(set), unit.width()));
-    let kept = anchors(target);
-    let (inverse, conditioning) = match transposed_pinv(kept.as_ref(), rcond)? {
-        Some(found) => found,
-        None => pinv(kept.transpose(), rcond)?,
-    };
-    let matrix = product(anchors(source).transpose(), inverse.as_ref());
+    let inverse = Inverse::of(target, set, 0.0, rcond)?;
+    let (matrix, conditioning) = (inverse.map_from(source), inverse.conditioning);
     Ok(Member { matrix, conditioning, seconds: begin.elapsed().as_secs_f64() })
 }
 

@@ -15,6 +15,7 @@ pub mod decode;
 pub mod decoder;
 pub mod eigen;
 pub mod grid;
+pub mod inverse;
 pub mod keyed;
 pub mod knn_overlap;
 pub mod mean;

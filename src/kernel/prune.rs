@@ -2,12 +2,14 @@
 
 use std::sync::OnceLock;
 
+use pulp::Arch;
 use rayon::prelude::*;
 
 use super::Rows;
 use super::norm::dot;
 
 /// `D(a, b) = 1 - |a . b|` of unit vectors, clamped to [0, 1]: equation (3), row by row.
+#[inline(always)]
 pub fn distance(a: &[f32], b: &[f32]) -> f64 {
     (1.0 - dot(a, b).abs()).clamp(0.0, 1.0)
 }
@@ -33,6 +35,11 @@ pub struct Path {
 }
 
 impl Path {
+    /// All of them.
+    pub fn into_chosen(self) -> Vec<usize> {
+        self.chosen
+    }
+
     /// [`farthest_point`] at a `delta` no smaller than the one the path was followed to.
     pub fn cut(&self, delta: f64) -> &[usize] {
         &self.chosen[..self.distances.partition_point(|distance| *distance >= delta)]
@@ -61,7 +68,7 @@ impl<'a> Distances<'a> {
     pub fn path(&self, start: usize, delta: f64) -> Path {
         let from = |latest: usize| {
             let row = self.unit.row(latest);
-            let all = || self.unit.iter().map(|other| distance(row, other)).collect();
+            let all = || Arch::new().dispatch(|| self.unit.iter().map(|other| distance(row, other)).collect());
             let known = self.rows.get(latest).map(|known| known.get_or_init(all));
             move |j: usize| known.map_or_else(|| distance(row, self.unit.row(j)), |known| known[j])
         };
@@ -74,17 +81,19 @@ fn follow<D: Fn(usize) -> f64>(count: usize, start: usize, delta: f64, from: imp
     let mut path = Path { chosen: vec![start], distances: vec![f64::INFINITY] };
     // Distance to the nearest chosen anchor; negative once chosen itself.
     let mut nearest = vec![f64::INFINITY; count];
-    let mut latest = start;
+    let (mut latest, arch) = (start, Arch::new());
     loop {
         nearest[latest] = -1.0;
         let mut farthest: Option<(usize, f64)> = None;
         let from_latest = from(latest);
-        for (j, nearest) in nearest.iter_mut().enumerate().filter(|(_, nearest)| **nearest >= 0.0) {
-            *nearest = nearest.min(from_latest(j));
-            if farthest.is_none_or(|(_, distance)| *nearest > distance) {
-                farthest = Some((j, *nearest));
+        arch.dispatch(|| {
+            for (j, nearest) in nearest.iter_mut().enumerate().filter(|(_, nearest)| **nearest >= 0.0) {
+                *nearest = nearest.min(from_latest(j));
+                if farthest.is_none_or(|(_, distance)| *nearest > distance) {
+                    farthest = Some((j, *nearest));
+                }
             }
-        }
+        });
         match farthest {
             Some((j, distance)) if distance >= delta => {
                 path.chosen.push(j);

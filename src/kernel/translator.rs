@@ -1,9 +1,10 @@
 //! From two spaces over the same anchors to one d_x x d_y matrix.
 
-use faer::{Mat, MatRef};
+use faer::{Mat, MatRef, Scale};
 
 use super::alignment::Spanned;
 use super::decoder::Ensemble;
+use super::inverse::Inverse;
 use super::svd::{Conditioning, product, widen};
 use super::{Error, Rows, decoder};
 
@@ -21,9 +22,10 @@ pub struct Fitted {
 /// Inverse relative projection: `T = U_x^T H_y` (anchor completion of equation (5)), inverted in the target's space. Row i of
 /// all is the same anchor; with `pruned` the target's, the decoder is that of the target alone.
 pub fn irp(source: Rows<'_>, target: Rows<'_>, pruned: Rows<'_>, ensemble: &Ensemble<'_>) -> Result<Fitted, Error> {
-    let decoder = decoder::irp(target, pruned, ensemble)?;
-    let matrix = product(widen(source).transpose(), decoder.matrix.as_ref());
-    Ok(Fitted { matrix, members: decoder.members, conditioning: Vec::new() })
+    let mut matrix = Mat::<f64>::zeros(source.width(), target.width());
+    let map = |inverse: &Inverse<'_>, _: &[usize]| inverse.map_from(source);
+    let members = decoder::members(target, pruned, ensemble, map, |share, map| matrix += Scale(share) * map)?;
+    Ok(Fitted { matrix, members, conditioning: Vec::new() })
 }
 
 /// [`irp`] with T replaced by the orthogonal factor of its polar decomposition: the nearest map that keeps lengths and angles.
@@ -38,10 +40,14 @@ pub fn irp_polar(
     Ok(Fitted { members: decoder.members, ..fitted })
 }
 
+/// Rows widened at a time.
+const ROWS: usize = 512;
+
 /// The scale at which the translated anchors have the energy of the target's: `sqrt(sum |C_y|^2 / sum |U_x T|^2)`; `norms` are
 /// the lengths of the rows of C_y. 0 where T loses every anchor.
 pub fn energy_scale(source: Rows<'_>, matrix: MatRef<'_, f64>, norms: &[f64]) -> f64 {
-    let translated = product(widen(source).as_ref(), matrix).squared_norm_l2();
+    let parts = source.as_slice().chunks(source.width().max(1) * ROWS).map(|part| Rows::new(part, source.width()));
+    let translated: f64 = parts.map(|part| product(widen(part).as_ref(), matrix).squared_norm_l2()).sum();
     if translated > 0.0 { (norms.iter().map(|norm| norm * norm).sum::<f64>() / translated).sqrt() } else { 0.0 }
 }
 
