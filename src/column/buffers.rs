@@ -1,11 +1,123 @@
-//! Memory that is used again: fresh pages of the system cost more than what is written to them.
+//! Memory that is used again, in huge pages where the system has them: fresh pages, and many of them, cost more than what is
+//! written to them.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytemuck::NoUninit;
+use bytemuck::Pod;
 use bytes::Bytes;
+use memmap2::MmapMut;
 
-/// Buffers of numbers or bytes; those lent return when nobody reads them any more. Clones share them.
+/// Bytes from which on memory comes from the system in pieces of its own: a huge page.
+const LARGE: usize = 2 << 20;
+
+/// Numbers or bytes one after the other.
+#[derive(Debug)]
+pub struct Buffer<T> {
+    memory: Memory<T>,
+    length: usize,
+}
+
+/// Numbers that all can be read, of which a buffer has the first.
+#[derive(Debug)]
+enum Memory<T> {
+    Heap(Vec<T>),
+    Pages(MmapMut),
+}
+
+impl<T: Pod> Memory<T> {
+    fn new(count: usize) -> Self {
+        let bytes = count * size_of::<T>();
+        let pages = if bytes < LARGE { None } else { MmapMut::map_anon(bytes.next_multiple_of(LARGE)).ok() };
+        match pages {
+            Some(pages) => {
+                // Advice: where there are no huge pages it is not heeded.
+                #[cfg(target_os = "linux")]
+                pages.advise(memmap2::Advice::HugePage).ok();
+                Self::Pages(pages)
+            }
+            None => Self::Heap(vec![T::zeroed(); count]),
+        }
+    }
+
+    fn all(&self) -> &[T] {
+        match self {
+            Self::Heap(numbers) => numbers,
+            Self::Pages(pages) => bytemuck::cast_slice(pages),
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [T] {
+        match self {
+            Self::Heap(numbers) => numbers,
+            Self::Pages(pages) => bytemuck::cast_slice_mut(pages),
+        }
+    }
+}
+
+impl<T> Default for Buffer<T> {
+    fn default() -> Self {
+        Self { memory: Memory::Heap(Vec::new()), length: 0 }
+    }
+}
+
+impl<T: Pod> Deref for Buffer<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.memory.all()[..self.length]
+    }
+}
+
+impl<T: Pod> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.memory.all_mut()[..self.length]
+    }
+}
+
+impl<T: Pod> Buffer<T> {
+    /// How many there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.memory.all().len()
+    }
+
+    /// Sees to it that there is memory for so many in all.
+    pub fn reserve(&mut self, count: usize) {
+        if count > self.capacity() {
+            let mut larger = Memory::new(count);
+            larger.all_mut()[..self.length].copy_from_slice(self);
+            self.memory = larger;
+        }
+    }
+
+    /// Leaves only the first ones.
+    pub fn truncate(&mut self, count: usize) {
+        self.length = self.length.min(count);
+    }
+
+    /// Makes it so long, whatever the new ones are.
+    pub fn set_len(&mut self, count: usize) {
+        self.reserve(count);
+        self.length = count;
+    }
+
+    /// So many more, whatever they are.
+    pub fn more(&mut self, count: usize) -> &mut [T] {
+        let first = self.length;
+        if first + count > self.capacity() {
+            self.reserve((first + count).max(2 * first));
+        }
+        self.length += count;
+        &mut self[first..]
+    }
+
+    /// Adds copies.
+    pub fn extend_from_slice(&mut self, more: &[T]) {
+        self.more(more.len()).copy_from_slice(more);
+    }
+}
+
+/// Buffers at rest; those lent return when nobody reads them any more. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Buffers<T>(Arc<Shared<T>>);
 
@@ -13,28 +125,30 @@ pub struct Buffers<T>(Arc<Shared<T>>);
 struct Shared<T> {
     /// Buffers at rest at most.
     most: usize,
-    rest: Mutex<Vec<Vec<T>>>,
+    rest: Mutex<Vec<Buffer<T>>>,
 }
 
 /// A buffer that goes back.
-struct Lent<T: NoUninit + Send> {
-    buffer: Vec<T>,
+struct Lent<T: Pod + Send> {
+    buffer: Buffer<T>,
     home: Buffers<T>,
 }
 
-impl<T: NoUninit + Send> Buffers<T> {
+impl<T: Pod + Send> Buffers<T> {
     /// None yet, and at most so many at rest.
     pub fn new(most: usize) -> Self {
         Self(Arc::new(Shared { most, rest: Mutex::new(Vec::new()) }))
     }
 
-    /// A buffer, empty or with what it had.
-    pub fn take(&self) -> Vec<T> {
-        self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    /// An empty buffer.
+    pub fn take(&self) -> Buffer<T> {
+        let mut buffer = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        buffer.truncate(0);
+        buffer
     }
 
     /// Gives a buffer back.
-    pub fn give(&self, buffer: Vec<T>) {
+    pub fn give(&self, buffer: Buffer<T>) {
         let mut rest = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner);
         if rest.len() < self.0.most && buffer.capacity() > 0 {
             rest.push(buffer);
@@ -42,18 +156,18 @@ impl<T: NoUninit + Send> Buffers<T> {
     }
 
     /// The bytes of a buffer, without a copy.
-    pub fn lend(&self, buffer: Vec<T>) -> Bytes {
+    pub fn lend(&self, buffer: Buffer<T>) -> Bytes {
         Bytes::from_owner(Lent { buffer, home: self.clone() })
     }
 }
 
-impl<T: NoUninit + Send> AsRef<[u8]> for Lent<T> {
+impl<T: Pod + Send> AsRef<[u8]> for Lent<T> {
     fn as_ref(&self) -> &[u8] {
         bytemuck::cast_slice(&self.buffer)
     }
 }
 
-impl<T: NoUninit + Send> Drop for Lent<T> {
+impl<T: Pod + Send> Drop for Lent<T> {
     fn drop(&mut self) {
         self.home.give(std::mem::take(&mut self.buffer));
     }
@@ -63,18 +177,39 @@ impl<T: NoUninit + Send> Drop for Lent<T> {
 mod tests {
     use super::*;
 
+    fn buffer(numbers: &[u16]) -> Buffer<u16> {
+        let mut buffer = Buffer::default();
+        buffer.extend_from_slice(numbers);
+        buffer
+    }
+
     #[test]
     fn a_buffer_comes_back_when_it_is_read_no_more() {
         let buffers = Buffers::new(2);
-        let lent = buffers.lend(vec![1u16, 2, 3]);
+        let lent = buffers.lend(buffer(&[1, 2, 3]));
         let slice = lent.slice(2..);
         drop(lent);
         assert_eq!((&slice[..], buffers.take().capacity()), (&[2, 0, 3, 0][..], 0));
         drop(slice);
-        assert_eq!(buffers.take(), [1, 2, 3]);
-        let all: Vec<_> = (0..5).map(|_| buffers.lend(vec![0])).collect();
+        assert_eq!(buffers.take().capacity(), 3);
+        let all: Vec<_> = (0..5).map(|_| buffers.lend(buffer(&[0]))).collect();
         drop(all);
-        assert_eq!(buffers.lend(Vec::new()).len(), 0);
+        assert_eq!(buffers.lend(Buffer::default()).len(), 0);
         assert_eq!(buffers.0.rest.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_in_it_stays_when_it_grows() {
+        let mut numbers = buffer(&[]);
+        for i in 0..LARGE as u32 {
+            numbers.extend_from_slice(&[(i % 1000) as u16]);
+        }
+        assert!(matches!(numbers.memory, Memory::Pages(_)));
+        assert!(numbers.iter().enumerate().all(|(i, number)| usize::from(*number) == i % 1000));
+        numbers.truncate(3);
+        numbers.more(1)[0] = 7;
+        assert_eq!(numbers[..], [0, 1, 2, 7]);
+        numbers.set_len(5);
+        assert_eq!((numbers.len(), &numbers[..4]), (5, &[0, 1, 2, 7][..]));
     }
 }

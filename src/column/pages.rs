@@ -14,11 +14,13 @@ use parquet::basic::{Encoding, Repetition, Type as Physical};
 use parquet::column::page::Page;
 use parquet::schema::types::SchemaDescriptor;
 
+use super::buffers::Buffer;
+
 /// Vectors in the order of their rows.
 #[derive(Debug, Default)]
 pub struct Vectors {
     /// k numbers a row, zeros where it is NULL.
-    pub values: Vec<f32>,
+    pub values: Buffer<f32>,
     /// Which rows are NULL; `None` where no row is.
     pub nulls: Option<NullBuffer>,
     /// Rows.
@@ -43,7 +45,7 @@ pub struct Pages {
     spans: VecDeque<Span>,
     values: Values,
     /// Rows being put together.
-    batch: Vec<f32>,
+    batch: Buffer<f32>,
     valid: Vec<bool>,
 }
 
@@ -74,7 +76,7 @@ impl Pages {
             begin: Some(0),
             spans: VecDeque::new(),
             values: Values::default(),
-            batch: Vec::new(),
+            batch: Buffer::default(),
             valid: Vec::new(),
         })
     }
@@ -117,7 +119,7 @@ impl Pages {
     pub fn fill(&mut self, rows: usize) -> Result<bool, Irregular> {
         loop {
             let (complete, part) = (self.valid.len(), self.batch.len() - self.valid.len() * self.width);
-            self.batch.reserve_exact((rows * self.width).saturating_sub(self.batch.len()));
+            self.batch.reserve(rows * self.width);
             let Some(span) = self.spans.front_mut() else { return Ok(complete >= rows) };
             if complete >= rows {
                 return Ok(true);
@@ -132,7 +134,7 @@ impl Pages {
                 }
                 Span::Nulls(left) => {
                     let count = (*left).min(rows - complete);
-                    self.batch.resize(self.batch.len() + count * self.width, 0.0);
+                    self.batch.more(count * self.width).fill(0.0);
                     self.valid.resize(complete + count, false);
                     *left -= count;
                     *left
@@ -145,9 +147,9 @@ impl Pages {
     }
 
     /// The rows put together so far. A row that its page did not end stays for the next, which is put together in `next`.
-    pub fn batch(&mut self, mut next: Vec<f32>) -> Vectors {
+    pub fn batch(&mut self, mut next: Buffer<f32>) -> Vectors {
         let rows = self.valid.len();
-        next.clear();
+        next.truncate(0);
         next.extend_from_slice(&self.batch[rows * self.width..]);
         self.batch.truncate(rows * self.width);
         let values = std::mem::replace(&mut self.batch, next);
@@ -291,15 +293,23 @@ impl Values {
         }
     }
 
-    fn read(&mut self, count: usize, dictionary: &[f32], out: &mut Vec<f32>) -> Result<(), Irregular> {
+    fn read(&mut self, count: usize, dictionary: &[f32], out: &mut Buffer<f32>) -> Result<(), Irregular> {
         match self {
             Self::None if count == 0 => {}
             Self::None => return Err(Irregular),
-            Self::Plain(bytes) => out.extend(floats(&bytes.split_to(4 * count))),
+            Self::Plain(bytes) => {
+                let (bytes, out) = (bytes.split_to(4 * count), out.more(count));
+                if cfg!(target_endian = "little") {
+                    bytemuck::cast_slice_mut::<f32, u8>(out).copy_from_slice(&bytes);
+                } else {
+                    out.iter_mut().zip(floats(&bytes)).for_each(|(out, number)| *out = number);
+                }
+            }
             Self::Split(bytes, all, read) => {
                 let [a, b, c, d] = [0, 1, 2, 3].map(|i| &bytes[i * *all + *read..][..count]);
                 let bytes = a.iter().zip(b).zip(c.iter().zip(d));
-                out.extend(bytes.map(|((&a, &b), (&c, &d))| f32::from_le_bytes([a, b, c, d])));
+                let numbers = bytes.map(|((&a, &b), (&c, &d))| f32::from_le_bytes([a, b, c, d]));
+                out.more(count).iter_mut().zip(numbers).for_each(|(out, number)| *out = number);
                 *read += count;
             }
             Self::Dictionary(indexes) => {
@@ -408,19 +418,19 @@ impl Hybrid {
     }
 
     /// Values that the next `most` integers, or fewer, stand for.
-    fn look_up(&mut self, most: usize, values: &[f32], out: &mut Vec<f32>) -> Result<usize, Irregular> {
+    fn look_up(&mut self, most: usize, values: &[f32], out: &mut Buffer<f32>) -> Result<usize, Irregular> {
         let width = self.width;
         let (count, rest) = match *self.next()? {
             Run::Same(index, left) => {
-                let count = left.min(most);
-                out.resize(out.len() + count, *values.get(index as usize).ok_or(Irregular)?);
+                let (count, value) = (left.min(most), *values.get(index as usize).ok_or(Irregular)?);
+                out.more(count).fill(value);
                 (count, Run::Same(index, left - count))
             }
             Run::Packed(bit, left) => {
                 let count = left.min(most);
-                for i in 0..count {
+                for (i, out) in out.more(count).iter_mut().enumerate() {
                     let index = packed(&self.bytes, bit + i * width as usize, width);
-                    out.push(*values.get(index as usize).ok_or(Irregular)?);
+                    *out = *values.get(index as usize).ok_or(Irregular)?;
                 }
                 (count, Run::Packed(bit + count * width as usize, left - count))
             }
@@ -444,7 +454,7 @@ fn packed(bytes: &[u8], bit: usize, width: u32) -> u32 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, ListArray, RecordBatch};
@@ -609,7 +619,7 @@ pub(super) mod tests {
                 },
                 Err(Irregular) => return (rows, false),
             };
-            let vectors = pages.batch(Vec::new());
+            let vectors = pages.batch(Buffer::default());
             assert!(!filled || vectors.rows == batch);
             rows.extend(rows_of(&vectors, pages.width));
             if !filled {
@@ -698,7 +708,7 @@ pub(super) mod tests {
             }
             let mut reader = Pages {
                 width, full: 3, nullable: true, open: width, dictionary: Vec::new(), spans: VecDeque::new(),
-                values: Values::default(), batch: Vec::new(), valid: Vec::new(), before: Some(0), begin: Some(0),
+                values: Values::default(), batch: Buffer::default(), valid: Vec::new(), before: Some(0), begin: Some(0),
             };
             let mut next = pages.clone().into_iter();
             let (found, regular) = read(&mut reader, || next.next(), batch);
@@ -717,7 +727,7 @@ pub(super) mod tests {
                 *buf = bytes.into();
             }
             let mut next = pages.into_iter();
-            reader = Pages { open: width, spans: VecDeque::new(), batch: Vec::new(), valid: Vec::new(), ..reader };
+            reader = Pages { open: width, spans: VecDeque::new(), batch: Buffer::default(), valid: Vec::new(), ..reader };
             read(&mut reader, || next.next(), batch);
         }
     }

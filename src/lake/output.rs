@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::Place;
 use super::lineage::hint;
-use crate::column::buffers::Buffers;
+use crate::column::buffers::{Buffer, Buffers};
 use crate::{Error, Result};
 
 /// Bytes of one part of an upload. Files smaller than that are put in one request.
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Output {
     place: Place,
     /// What is not on its way yet, less than a part.
-    rest: Vec<u8>,
+    rest: Buffer<u8>,
     /// Memory for parts.
     buffers: Buffers<u8>,
     /// What holds the parts before; files of one part need none.
@@ -53,12 +53,12 @@ pub struct Written {
 impl Output {
     /// A new file here; what is here now stays until the new file is complete.
     pub fn new(place: &Place) -> Self {
-        Self { place: place.clone(), rest: Vec::new(), buffers: Buffers::new(PARTS_IN_FLIGHT), upload: None, written: 0 }
+        Self { place: place.clone(), rest: Buffer::default(), buffers: Buffers::new(PARTS_IN_FLIGHT), upload: None, written: 0 }
     }
 
     /// Makes the file visible, in place of what was there.
     pub fn complete(mut self) -> Result<Written> {
-        let rest = std::mem::take(&mut self.rest);
+        let rest = self.buffers.lend(std::mem::take(&mut self.rest));
         let runtime = self.place.runtime().clone();
         let done = match &mut self.upload {
             Some(upload) => runtime.block_on(upload.complete(rest)),
@@ -79,8 +79,7 @@ impl Output {
     /// Passes on what has become a part.
     fn send(&mut self) -> Result<()> {
         let mut next = self.buffers.take();
-        next.clear();
-        next.reserve_exact(PART);
+        next.reserve(PART);
         let part = self.buffers.lend(std::mem::replace(&mut self.rest, next));
         let runtime = self.place.runtime().clone();
         let upload = match &mut self.upload {
@@ -114,9 +113,9 @@ impl Upload {
         self.wait_for(PARTS_IN_FLIGHT).await
     }
 
-    async fn complete(&mut self, rest: Vec<u8>) -> object_store::Result<PutResult> {
+    async fn complete(&mut self, rest: Bytes) -> object_store::Result<PutResult> {
         if !rest.is_empty() {
-            self.send(rest.into()).await?;
+            self.send(rest).await?;
         }
         self.wait_for(0).await?;
         self.to.complete().await

@@ -256,7 +256,7 @@ impl Source {
             GetResultPayload::Stream(_) => return place.runtime().block_on(found.bytes()),
         };
         let mut buffer = buffers.take();
-        buffer.resize(length, 0);
+        buffer.set_len(length);
         let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(&mut buffer));
         match read {
             Ok(()) => Ok(buffers.lend(buffer)),

@@ -19,6 +19,7 @@ use datafusion::prelude::SessionContext;
 use object_store::ObjectMeta;
 use parquet::file::metadata::ParquetMetaData;
 
+use super::vectors::VectorSource;
 use crate::{Error, Result};
 
 /// The share of the memory that scans may take; the rest is the engine's, for joins, sorts and aggregates.
@@ -133,7 +134,8 @@ pub async fn partitions(context: &SessionContext, plan: &LogicalPlan) -> Result<
 
 fn collect(node: &Arc<dyn ExecutionPlan>, scans: &mut Vec<FileScanConfig>) {
     if let Some(source) = node.downcast_ref::<DataSourceExec>()
-        && let Some((scan, _)) = source.downcast_to_file_source::<ParquetSource>()
+        && let Some(scan) = source.data_source().downcast_ref::<FileScanConfig>()
+        && (scan.file_source().is::<ParquetSource>() || scan.file_source().is::<VectorSource>())
     {
         scans.push(scan.clone());
     }
@@ -146,6 +148,7 @@ async fn row_group(context: &SessionContext, scan: &FileScanConfig) -> Result<(u
     files.sort_by(|a, b| (b.size, &a.location).cmp(&(a.size, &b.location)));
     files.dedup_by(|a, b| a.location == b.location);
     let schema = scan.projected_schema()?;
+    let vectors = scan.file_source().downcast_ref::<VectorSource>();
     let runtime = context.runtime_env();
     let store = runtime.object_store(&scan.object_store_url)?;
     let mut most = (0, String::new());
@@ -154,7 +157,11 @@ async fn row_group(context: &SessionContext, scan: &FileScanConfig) -> Result<(u
         let remembered = Some(runtime.cache_manager.get_file_metadata_cache());
         let footer = DFParquetMetadata::new(store.as_ref(), &file).with_file_metadata_cache(remembered);
         let footer = footer.fetch_metadata().await?;
-        let bytes = largest(&footer, |name| schema.index_of(name).is_ok());
+        let bytes = largest(&footer, |name| match vectors {
+            _ if schema.index_of(name).is_err() => 0,
+            Some(vectors) if vectors.has(name) => VectorSource::HELD,
+            _ => usize::MAX,
+        });
         if bytes > most.0 {
             let url = format!("{}{}", scan.object_store_url.as_str(), file.location);
             most = (bytes, url.replacen("file://", "", 1));
@@ -163,14 +170,14 @@ async fn row_group(context: &SessionContext, scan: &FileScanConfig) -> Result<(u
     Ok(most)
 }
 
-/// Bytes of the largest row group's columns, as the file holds them.
-fn largest(footer: &ParquetMetaData, reads: impl Fn(&str) -> bool) -> usize {
+/// Bytes of the largest row group's columns, as the file holds them; of each column at most as many as are held of it.
+fn largest(footer: &ParquetMetaData, held: impl Fn(&str) -> usize) -> usize {
     let columns = footer.file_metadata().schema_descr();
-    let wanted: Vec<bool> =
-        (0..columns.num_columns()).map(|leaf| reads(columns.get_column_root(leaf).name())).collect();
+    let held: Vec<usize> = (0..columns.num_columns()).map(|leaf| held(columns.get_column_root(leaf).name())).collect();
     let group = |group: &parquet::file::metadata::RowGroupMetaData| {
-        let chunks = group.columns().iter().zip(&wanted).filter(|(_, wanted)| **wanted);
-        chunks.map(|(chunk, _)| usize::try_from(chunk.compressed_size()).unwrap_or(0)).sum::<usize>()
+        let chunks = group.columns().iter().zip(&held);
+        let bytes = chunks.map(|(chunk, held)| usize::try_from(chunk.compressed_size()).unwrap_or(0).min(*held));
+        bytes.sum::<usize>()
     };
     footer.row_groups().iter().map(group).max().unwrap_or(0)
 }

@@ -3,7 +3,8 @@
 //! A scan asks for a file's footer and for its columns one after the other. Should the file be replaced meanwhile, the parts
 //! would not belong together, and nobody would know: so whoever asks for columns names the version that was listed.
 
-use std::ops::Range;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,11 +21,18 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::{GetOptions, GetRange, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, coalesce_ranges};
+use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, coalesce_ranges};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::ParquetMetaData;
+
+use crate::column::buffers::Buffers;
+
+/// Bytes of a range of a file that is read into a buffer that is used again.
+const LONG: RangeInclusive<usize> = 4 << 20..=32 << 20;
+/// Buffers kept for the next ranges.
+const KEPT: usize = 4;
 
 /// The plan of a Parquet scan, its files read in the versions that were listed. Other plans are left as they are.
 pub fn scan(plan: Arc<dyn ExecutionPlan>, state: &dyn Session) -> EngineResult<Arc<dyn ExecutionPlan>> {
@@ -35,7 +43,7 @@ pub fn scan(plan: Arc<dyn ExecutionPlan>, state: &dyn Session) -> EngineResult<A
     let store = runtime.object_store(&config.object_store_url)?;
     // Requests to a store cost more than the bytes between what is wanted; on a disk it is the other way round.
     let gap = if config.object_store_url.as_str().starts_with("file:") { 0 } else { OBJECT_STORE_COALESCE_DEFAULT };
-    let readers = Arc::new(Readers { store, gap, footers: runtime.cache_manager.get_file_metadata_cache() });
+    let readers = Arc::new(Readers { store, gap, footers: runtime.cache_manager.get_file_metadata_cache(), buffers: Buffers::new(KEPT) });
     let parquet = parquet.clone().with_parquet_file_reader_factory(readers);
     let config = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(parquet)).build();
     Ok(DataSourceExec::from_data_source(config))
@@ -47,6 +55,7 @@ struct Readers {
     /// Bytes between two ranges that are fetched with them.
     gap: u64,
     footers: Arc<FileMetadataCache>,
+    buffers: Buffers<u8>,
 }
 
 impl ParquetFileReaderFactory for Readers {
@@ -59,8 +68,8 @@ impl ParquetFileReaderFactory for Readers {
     ) -> EngineResult<Box<dyn AsyncFileReader + Send>> {
         let file = file.object_meta;
         let metrics = ParquetFileMetrics::new(partition, file.location.as_ref(), metrics);
-        let (store, footers) = (Arc::clone(&self.store), Arc::clone(&self.footers));
-        Ok(Box::new(Reader { store, gap: self.gap, footers, file, footer_size, metrics }))
+        let (store, footers, buffers) = (Arc::clone(&self.store), Arc::clone(&self.footers), self.buffers.clone());
+        Ok(Box::new(Reader { store, gap: self.gap, footers, file, footer_size, metrics, buffers }))
     }
 }
 
@@ -72,6 +81,7 @@ struct Reader {
     file: ObjectMeta,
     footer_size: Option<usize>,
     metrics: ParquetFileMetrics,
+    buffers: Buffers<u8>,
 }
 
 impl Reader {
@@ -81,13 +91,34 @@ impl Reader {
             if_match: self.file.e_tag.clone(),
             ..GetOptions::default()
         };
-        let bytes = async { self.store.get_opts(&self.file.location, options).await?.bytes().await };
+        let found = self.store.get_opts(&self.file.location, options).await;
+        let bytes = async { bytes(found?, &self.buffers).await };
         bytes.await.map_err(|error| ParquetError::External(Box::new(error)))
     }
 
     fn count(&self, range: &Range<u64>) {
         self.metrics.bytes_scanned.add(usize::try_from(range.end - range.start).unwrap_or_default());
     }
+}
+
+/// What was found; long ranges of files in buffers that go back when they are read no more.
+async fn bytes(found: GetResult, buffers: &Buffers<u8>) -> object_store::Result<Bytes> {
+    let range = found.range.clone();
+    let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    let mut file = match found.payload {
+        GetResultPayload::File(file, _) if LONG.contains(&length) => file,
+        _ => return found.bytes().await,
+    };
+    let (buffers, mut buffer) = (buffers.clone(), buffers.take());
+    let read = move || {
+        buffer.set_len(length);
+        file.seek(SeekFrom::Start(range.start))?;
+        file.read_exact(&mut buffer)?;
+        Ok(buffers.lend(buffer))
+    };
+    let failed = |source| object_store::Error::Generic { store: "local", source };
+    let read = tokio::task::spawn_blocking(read).await.map_err(|error| failed(Box::new(error)))?;
+    read.map_err(|error: std::io::Error| failed(Box::new(error)))
 }
 
 impl AsyncFileReader for Reader {

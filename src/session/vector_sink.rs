@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -34,11 +35,15 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
 use tokio::io::AsyncWriteExt;
 
-use crate::column::buffers::Buffers;
+use crate::column::buffers::{Buffer, Buffers};
 use crate::column::page_writer::{EncodedPage, PageEncoder, PageWriter};
 
-/// Pages whose memory is kept for the next ones.
-const PAGES: usize = 128;
+/// Batches of pages whose memory is kept for the next ones.
+const PAGES: usize = 32;
+/// Bytes handed to the store at a time.
+const PART: usize = 8 << 20;
+/// Parts whose memory is kept for the next ones.
+const PARTS: usize = 8;
 
 /// Writes files whose embedding columns are made of pages of ours.
 pub struct VectorSink {
@@ -55,8 +60,9 @@ struct Format {
     /// The leaves that are embeddings, and how many numbers a row has.
     vectors: Vec<(usize, usize)>,
     tasks: usize,
-    /// Memory for pages.
+    /// Memory for pages, and for parts.
     buffers: Buffers<u8>,
+    parts: Buffers<u8>,
 }
 
 impl VectorSink {
@@ -69,8 +75,9 @@ impl VectorSink {
             options.arrow_schema(config.output_schema());
         }
         let properties = WriterPropertiesBuilder::try_from(&options)?.build();
-        let (vectors, buffers) = (Vec::new(), Buffers::new(PAGES));
-        let format = Format { schema, properties, skip_arrow_metadata, vectors, tasks: tasks.max(1), buffers };
+        let (buffers, parts) = (Buffers::new(PAGES), Buffers::new(PARTS));
+        let (vectors, tasks) = (Vec::new(), tasks.max(1));
+        let format = Format { schema, properties, skip_arrow_metadata, vectors, tasks, buffers, parts };
         let (file, _) = format.writer()?;
         let parquet = SchemaDescriptor::new(file.schema_descr().root_schema_ptr());
         let vectors = (0..parquet.num_columns()).filter_map(|leaf| {
@@ -94,14 +101,52 @@ fn vector_width(schema: &Schema, column: usize) -> Option<usize> {
     }
 }
 
-type File = SerializedFileWriter<Vec<u8>>;
+type File = SerializedFileWriter<Parts>;
+
+/// Bytes on their way to the store, in pieces of [`PART`].
+#[derive(Debug)]
+struct Parts {
+    full: Vec<Bytes>,
+    rest: Buffer<u8>,
+    buffers: Buffers<u8>,
+}
+
+impl Parts {
+    fn new(buffers: &Buffers<u8>) -> Self {
+        Self { full: Vec::new(), rest: Buffer::default(), buffers: buffers.clone() }
+    }
+
+    fn end_part(&mut self) {
+        if !self.rest.is_empty() {
+            self.full.push(self.buffers.lend(std::mem::take(&mut self.rest)));
+        }
+    }
+}
+
+impl Write for Parts {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.rest.is_empty() {
+            self.rest = self.buffers.take();
+        }
+        let count = bytes.len().min(PART - self.rest.len());
+        self.rest.extend_from_slice(&bytes[..count]);
+        if self.rest.len() == PART {
+            self.end_part();
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Format {
     fn writer(&self) -> Result<(File, ArrowRowGroupWriterFactory)> {
         let options = ArrowWriterOptions::new()
             .with_properties(self.properties.clone())
             .with_skip_arrow_metadata(self.skip_arrow_metadata);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&self.schema), options)?;
+        let writer = ArrowWriter::try_new_with_options(Parts::new(&self.parts), Arc::clone(&self.schema), options)?;
         Ok(writer.into_serialized_writer()?)
     }
 
@@ -293,14 +338,20 @@ impl FileWriter {
         }
         writer.close()?;
         self.file.flush()?;
-        let bytes = Bytes::from(std::mem::take(self.file.inner_mut()));
-        Ok(self.output.put(bytes).await?)
+        for part in std::mem::take(&mut self.file.inner_mut().full) {
+            self.output.put(part).await?;
+        }
+        Ok(())
     }
 
     /// Completes the file, and says how many rows it has.
     async fn close(mut self) -> Result<u64> {
         self.end_group().await?;
-        self.output.put(self.file.into_inner()?.into()).await?;
+        let mut parts = self.file.into_inner()?;
+        parts.end_part();
+        for part in parts.full {
+            self.output.put(part).await?;
+        }
         self.output.shutdown().await?;
         Ok(self.rows)
     }

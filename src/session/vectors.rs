@@ -4,15 +4,19 @@
 //! nothing is split: the engine reads the other columns and says which rows of a file they are, and the embeddings of these rows are
 //! read beside it, see [`VectorReader`]. A scan with a filter stays the engine's: it reads few of the pages.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_empty_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, OffsetSizeTrait, RecordBatch, RecordBatchOptions,
+    new_empty_array,
+};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, FieldRef, Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Int64Type, Schema, SchemaRef};
 use bytes::Bytes;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -25,7 +29,8 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::functions::core::file_row_index;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
+use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs, Projector};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -76,11 +81,10 @@ impl PhysicalOptimizerRule for VectorScans {
 /// An embedding column of a scan.
 #[derive(Debug, Clone)]
 struct Vector {
-    /// Its place among the scan's columns.
-    place: usize,
     /// As the files have it.
     field: FieldRef,
-    width: usize,
+    /// How many numbers its rows have, where the type says it.
+    width: Option<usize>,
 }
 
 impl Vector {
@@ -93,13 +97,16 @@ impl Vector {
 
 /// A scan with embedding columns.
 #[derive(Clone)]
-struct VectorSource {
+pub struct VectorSource {
     /// All of it, by the engine.
     whole: Arc<dyn FileSource>,
     /// The other columns, and last the number of the row in its file.
     rest: Arc<dyn FileSource>,
     vectors: Arc<[Vector]>,
-    schema: SchemaRef,
+    /// The vectors, then the other columns.
+    columns: SchemaRef,
+    /// What the scan gives, of these columns.
+    projector: Arc<Projector>,
     readers: Arc<dyn ParquetFileReaderFactory>,
 }
 
@@ -111,30 +118,66 @@ impl VectorSource {
         let Some(readers) = parquet.parquet_file_reader_factory() else { return Ok(None) };
         let (Some(projection), None) = (FileSource::projection(parquet), parquet.filter()) else { return Ok(None) };
         let table = FileSource::table_schema(parquet);
-        let vector = |expression: &Arc<dyn PhysicalExpr>| {
-            let column = expression.downcast_ref::<Column>()?;
+        let vector = |column: &Column| {
             let field = table.file_schema().fields().get(column.index())?;
-            Some((Arc::clone(field), width(field.data_type())?))
+            Some(Vector { field: Arc::clone(field), width: width(field.data_type())? })
         };
-        let (mut vectors, mut rest) = (Vec::new(), Vec::new());
+        // What needs no vector is the engine's. Functions of vectors are computed when these are there.
+        let (mut rest, mut rest_columns) = (Vec::new(), HashMap::new());
+        let mut vectors: Vec<(usize, Vector)> = Vec::new();
         for (place, projected) in projection.iter().enumerate() {
-            match vector(&projected.expr) {
-                Some((field, width)) => vectors.push(Vector { place, field, width }),
-                None => rest.push(ProjectionExpr::new(Arc::new(Column::new(&projected.alias, place)), &projected.alias)),
+            let mut needed: Vec<Column> = collect_columns(&projected.expr).into_iter().collect();
+            needed.sort_by_key(Column::index);
+            let mut found = needed.iter().filter_map(|column| Some((column.index(), vector(column)?))).peekable();
+            if found.peek().is_none() {
+                if let Some(column) = projected.expr.downcast_ref::<Column>() {
+                    rest_columns.insert(column.index(), rest.len());
+                }
+                let column = Column::new(&projected.alias, place);
+                rest.push((place, ProjectionExpr::new(Arc::new(column), &projected.alias)));
+            }
+            for (index, vector) in found {
+                if !vectors.iter().any(|(known, _)| *known == index) {
+                    vectors.push((index, vector));
+                }
             }
         }
         if vectors.is_empty() {
             return Ok(None);
         }
-        let schema = config.projected_schema()?;
-        let row = ScalarFunctionExpr::try_new(file_row_index(), Vec::new(), &schema, Arc::clone(options))?;
-        rest.push(ProjectionExpr::new(Arc::new(row), "file_row_index"));
-        let Some(rest) = parquet.try_pushdown_projection(&ProjectionExprs::new(rest))? else { return Ok(None) };
+        let place_of = |index: usize| match vectors.iter().position(|(vector, _)| *vector == index) {
+            Some(place) => Some(place),
+            None => Some(vectors.len() + rest_columns.get(&index)?),
+        };
+        let mut results = Vec::new();
+        for (place, projected) in projection.iter().enumerate() {
+            let of_rest = rest.iter().position(|(other, _)| *other == place);
+            let expression = match of_rest {
+                Some(rest) => Some(Arc::new(Column::new(&projected.alias, vectors.len() + rest)) as _),
+                None => moved(&projected.expr, place_of)?,
+            };
+            // It needs a column beside the vectors that the scan does not give.
+            let Some(expression) = expression else { return Ok(None) };
+            results.push(ProjectionExpr::new(expression, &projected.alias));
+        }
+        let row = ScalarFunctionExpr::try_new(file_row_index(), Vec::new(), table.table_schema(), Arc::clone(options))?;
+        let row = ProjectionExpr::new(Arc::new(row), "file_row_index");
+        let wanted = rest.into_iter().map(|(_, rest)| rest).chain([row]);
+        let Some(rest) = parquet.try_pushdown_projection(&ProjectionExprs::new(wanted))? else { return Ok(None) };
+        let Some(projected) = rest.projection() else { return Ok(None) };
+        let projected = projected.project_schema(rest.table_schema().table_schema())?;
+        let vectors: Vec<Vector> = vectors.into_iter().map(|(_, vector)| vector).collect();
+        let others = projected.fields().iter().take(projected.fields().len() - 1);
+        let columns = vectors.iter().map(|vector| &vector.field).chain(others).cloned().collect::<Vec<_>>();
+        let columns = Arc::new(Schema::new(columns));
+        let projector = ProjectionExprs::new(results);
+        let projector = projector.make_projector_with_schema_metadata(&columns, &*config.projected_schema()?)?;
         let source = Self {
             whole: Arc::clone(config.file_source()),
             rest,
             vectors: vectors.into(),
-            schema,
+            columns,
+            projector: Arc::new(projector),
             readers: Arc::clone(readers),
         };
         let config = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source)).build();
@@ -143,18 +186,58 @@ impl VectorSource {
 }
 
 impl VectorSource {
+    /// Bytes that are held of a column, at most.
+    pub const HELD: usize = (WINDOW + AHEAD) as usize;
+
+    /// Whether this column's vectors are read from their pages.
+    pub fn has(&self, column: &str) -> bool {
+        self.vectors.iter().any(|vector| vector.field.name() == column)
+    }
+
     fn open(&self, partition: usize, file: PartitionedFile) -> Result<Box<dyn AsyncFileReader + Send>> {
         self.readers.create_reader(partition, file, None, self.whole.metrics())
     }
 }
 
-/// How many numbers its rows have, where it is a column of vectors.
-fn width(data_type: &DataType) -> Option<usize> {
+/// How many numbers the rows of a column of vectors have, where its type says it; `None` where it is another column.
+fn width(data_type: &DataType) -> Option<Option<usize>> {
     match data_type {
         DataType::FixedSizeList(item, width) if *item.data_type() == DataType::Float32 => {
-            usize::try_from(*width).ok().filter(|width| *width > 0)
+            usize::try_from(*width).ok().filter(|width| *width > 0).map(Some)
         }
+        DataType::List(item) | DataType::LargeList(item) if *item.data_type() == DataType::Float32 => Some(None),
         _ => None,
+    }
+}
+
+/// An expression whose columns are elsewhere now; `None` where one is nowhere.
+fn moved(
+    expression: &Arc<dyn PhysicalExpr>,
+    place_of: impl Fn(usize) -> Option<usize>,
+) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    let mut is_complete = true;
+    let moved = Arc::clone(expression).transform(|expression| {
+        let Some(column) = expression.downcast_ref::<Column>() else { return Ok(Transformed::no(expression)) };
+        let place = place_of(column.index());
+        is_complete &= place.is_some();
+        Ok(Transformed::yes(Arc::new(Column::new(column.name(), place.unwrap_or_default()))))
+    });
+    let moved = moved.data()?;
+    Ok(is_complete.then_some(moved))
+}
+
+/// Fixed-size lists as the lists of a column.
+fn as_lists(vectors: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    fn lists<O: OffsetSizeTrait>(vectors: &FixedSizeListArray, item: &FieldRef) -> Result<ArrayRef> {
+        let width = usize::try_from(vectors.value_length()).unwrap_or_default();
+        let offsets = OffsetBuffer::<O>::from_lengths(std::iter::repeat_n(width, vectors.len()));
+        let (values, nulls) = (Arc::clone(vectors.values()), vectors.nulls().cloned());
+        Ok(Arc::new(GenericListArray::try_new(Arc::clone(item), offsets, values, nulls)?))
+    }
+    match (data_type, vectors.as_fixed_size_list_opt()) {
+        (DataType::List(item), Some(vectors)) => lists::<i32>(vectors, item),
+        (DataType::LargeList(item), Some(vectors)) => lists::<i64>(vectors, item),
+        _ => Ok(Arc::clone(vectors)),
     }
 }
 
@@ -363,28 +446,26 @@ impl Reading {
     async fn add(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         let Some((rows, rest)) = batch.columns().split_last() else { return internal_err!("rows have no numbers") };
         let rows = rows.as_primitive::<Int64Type>().values();
-        let vectors = Arc::clone(&self.file.source.vectors);
-        let mut pieces: Vec<Vec<ArrayRef>> = vec![Vec::new(); vectors.len()];
+        let mut pieces: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.file.source.vectors.len()];
         for run in rows.chunk_by(|row, next| row + 1 == *next) {
             let first = run.first().and_then(|row| u64::try_from(*row).ok());
             let Some(first) = first else { return internal_err!("a row's number is negative") };
             self.read(first..first + run.len() as u64, &mut pieces).await?;
         }
-        let schema = Arc::clone(&self.file.source.schema);
-        let (mut vectors, mut rest) = (vectors.iter().zip(pieces).peekable(), rest.iter());
-        let mut columns = Vec::with_capacity(schema.fields().len());
-        for (place, field) in schema.fields().iter().enumerate() {
-            columns.push(match vectors.next_if(|(vector, _)| vector.place == place) {
-                None => rest.next().map(Arc::clone).ok_or_else(|| internal_datafusion_err!("a column is missing"))?,
-                Some((_, pieces)) => match pieces.as_slice() {
-                    [] => new_empty_array(field.data_type()),
-                    [all] => Arc::clone(all),
-                    several => concat(&several.iter().map(AsRef::as_ref).collect::<Vec<_>>())?,
-                },
+        let source = &self.file.source;
+        let mut columns = Vec::with_capacity(source.columns.fields().len());
+        for (field, pieces) in source.columns.fields().iter().zip(pieces) {
+            let lists = pieces.iter().map(|some| as_lists(some, field.data_type())).collect::<Result<Vec<_>>>()?;
+            columns.push(match lists.as_slice() {
+                [] => new_empty_array(field.data_type()),
+                [all] => Arc::clone(all),
+                several => concat(&several.iter().map(AsRef::as_ref).collect::<Vec<_>>())?,
             });
         }
+        columns.extend(rest.iter().cloned());
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+        let columns = RecordBatch::try_new_with_options(Arc::clone(&source.columns), columns, &options)?;
+        source.projector.project_batch(&columns)
     }
 
     /// Rows of the file, of every column.
@@ -427,9 +508,13 @@ impl FileVectors {
         let schema = self.metadata.parquet_schema();
         let leaf = (0..schema.num_columns()).find(|&leaf| schema.get_column_root_idx(leaf) == column);
         let Some(leaf) = leaf else { return internal_err!("column {column} has no leaf") };
-        let (start, length) = self.metadata.metadata().row_group(group).column(leaf).byte_range();
+        let metadata = self.metadata.metadata().row_group(group);
+        let chunk = metadata.column(leaf);
+        let (start, length) = chunk.byte_range();
         let window = Window::new(self.file.object_meta.size, start);
-        let what = (group, column, vector.width);
+        // Where all rows have as many numbers, the footer says how many. A wrong guess costs time, no more.
+        let width = vector.width.or_else(|| usize::try_from(chunk.num_values() / metadata.num_rows().max(1)).ok());
+        let what = (group, column, width.unwrap_or_default().max(1));
         let reader = self.reader(&window, what)?;
         Ok(Chunk { what, bytes: start..start.saturating_add(length), window, reader, done: 0 })
     }
@@ -606,5 +691,128 @@ impl Read for WindowRead {
         buffer[..count].copy_from_slice(&bytes[..count]);
         self.position += count as u64;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::SessionContext;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::column::pages::tests::{Row, case, general, listed};
+    use crate::session::{Settings, context};
+
+    fn session(batch_size: usize) -> SessionContext {
+        context(&Settings { partitions: Some(2), batch_size: Some(batch_size), ..Settings::default() }).unwrap()
+    }
+
+    async fn batches(session: &SessionContext, sql: &str) -> Vec<RecordBatch> {
+        session.sql(sql).await.unwrap().collect().await.unwrap()
+    }
+
+    fn rows(batches: &[RecordBatch]) -> Vec<Row> {
+        batches.iter().flat_map(|batch| listed(batch.column_by_name("v").unwrap())).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// What SQL reads is what the general reader reads.
+        #[test]
+        fn rows_are_those_of_the_file(case in case(), limit in 0usize..400) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("v.parquet");
+            let rows_in = case.rows();
+            let bytes = case.file(&rows_in);
+            std::fs::write(&path, &bytes).unwrap();
+            let (path, want) = (path.display(), general(&bytes));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let session = session(case.batch);
+                prop_assert_eq!(rows(&batches(&session, &format!("SELECT v FROM '{path}'")).await), &want[..]);
+                let limited = rows(&batches(&session, &format!("SELECT v, 1 AS one FROM '{path}' LIMIT {limit}")).await);
+                prop_assert_eq!(&limited[..], &want[..limit.min(want.len())]);
+                Ok(())
+            })?;
+        }
+    }
+
+    /// A table with keys, in row groups of 40 rows, in two files of two partitions.
+    async fn table(folder: &std::path::Path) -> SessionContext {
+        let session = session(64);
+        for (part, first) in [("a", 0), ("b", 100)] {
+            let numbers = "arrow_cast([i, i + 1, i * i], 'FixedSizeList(3, Float32)')";
+            let rows = format!("SELECT value AS i, value * 2 AS k, {numbers} AS v FROM range({first}, {first} + 100)");
+            let rows = rows.replace("arrow_cast([i, i + 1, i * i]", "arrow_cast([value, value + 1, value * value]");
+            let to = folder.join(format!("p={part}/x.parquet"));
+            let options = "OPTIONS (max_row_group_size 40)";
+            batches(&session, &format!("COPY ({rows}) TO '{}' STORED AS PARQUET {options}", to.display())).await;
+        }
+        session
+    }
+
+    fn vector(i: i64) -> Row {
+        Some([i, i + 1, i * i].map(|x| Some(x as f32)).to_vec())
+    }
+
+    #[tokio::test]
+    async fn other_columns_filters_and_orders_go_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = table(folder.path()).await;
+        let from = format!("FROM '{}/'", folder.path().display());
+        for (sql, is_ours, want) in [
+            ("SELECT v, i, p, v AS w", true, (0..200).collect::<Vec<i64>>()),
+            ("SELECT k, v, i ORDER BY i", true, (0..200).collect()),
+            ("SELECT i + k, emb_norm(v), i, v, k", true, (0..200).collect()),
+            ("SELECT v, i WHERE i % 50 = 7", false, vec![7, 57, 107, 157]),
+            ("SELECT i, v WHERE p = 'b'", true, (100..200).collect()),
+            ("SELECT i, v ORDER BY i DESC LIMIT 3", false, vec![199, 198, 197]),
+        ] {
+            let (select, rest) = sql.split_at(sql.find(" WHERE").or(sql.find(" ORDER")).unwrap_or(sql.len()));
+            let sql = format!("{select} {from}{rest}");
+            let found = batches(&session, &sql).await;
+            let keys = found.iter().flat_map(|batch| {
+                batch.column_by_name("i").unwrap().as_primitive::<Int64Type>().values().to_vec()
+            });
+            let mut found: Vec<(i64, Row)> = keys.zip(rows(&found)).collect();
+            if !rest.contains("ORDER") {
+                found.sort_by_key(|(key, _)| *key);
+            }
+            assert_eq!(found, want.iter().map(|&i| (i, vector(i))).collect::<Vec<_>>(), "{sql}");
+            let plan = batches(&session, &format!("EXPLAIN FORMAT indent {sql}")).await;
+            let plan = arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
+            assert_eq!(plan.contains("vectors=[v"), is_ours, "{sql}: {plan}");
+        }
+        let counted = batches(&session, &format!("SELECT count(*) {from}")).await;
+        assert_eq!(counted[0].column(0).as_primitive::<Int64Type>().value(0), 200);
+    }
+
+    /// Pages beyond what is held at a time, and irregular rows after a long way.
+    #[tokio::test]
+    async fn what_is_not_held_is_fetched_again() {
+        use arrow::array::ListArray;
+        use arrow::datatypes::{Field, Float32Type, Schema};
+        use parquet::arrow::ArrowWriter;
+        use parquet::file::properties::WriterProperties;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.parquet");
+        let width = |row: usize| if row == 3900 { 1 } else { 1000 };
+        let row = |row: usize| Some((0..width(row)).map(move |i| Some((row * i % 1013) as f32)));
+        let lists = ListArray::from_iter_primitive::<Float32Type, _, _>((0..4000).map(row));
+        let schema = Arc::new(Schema::new(vec![Field::new("v", lists.data_type().clone(), true)]));
+        let batch = RecordBatch::try_new(schema, vec![Arc::new(lists)]).unwrap();
+        for page in [1 << 20, 12 << 20] {
+            let properties = WriterProperties::builder().set_dictionary_enabled(false).set_data_page_size_limit(page);
+            let properties = properties.set_write_batch_size(100).build();
+            let file = std::fs::File::create(&path).unwrap();
+            let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+            writer.write(&batch).unwrap();
+            writer.close().unwrap();
+            let found = batches(&session(500), &format!("SELECT v FROM '{}'", path.display())).await;
+            let found = concat(&found.iter().map(|batch| batch.column(0).as_ref()).collect::<Vec<_>>()).unwrap();
+            assert!(found.as_list::<i32>() == batch.column(0).as_list::<i32>(), "{page}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::schema::vector_field;
 use super::{BadRow, Items, Recipe, Step};
-use crate::column::buffers::Buffers;
+use crate::column::buffers::{Buffer as Memory, Buffers};
 use crate::column::{Embeddings, Flaw, Translator};
 use crate::kernel::block::Scratch;
 use crate::kernel::norm::norm;
@@ -137,7 +137,7 @@ impl Vector {
             flaw,
         }));
         let mut translated = self.buffers.take();
-        translated.resize(view.len() * translator.target_width, 0.0);
+        translated.set_len(view.len() * translator.target_width);
         let mut lengths = vec![0.0; if confidence { view.len() } else { 0 }];
         let see = |row: usize, unscaled: &[f32]| {
             if let Some(length) = lengths.get_mut(row) {
@@ -171,7 +171,7 @@ impl Vector {
         }
     }
 
-    fn array(&self, numbers: Vec<f32>, nulls: Option<NullBuffer>, len: usize) -> Result<ArrayRef> {
+    fn array(&self, numbers: Memory<f32>, nulls: Option<NullBuffer>, len: usize) -> Result<ArrayRef> {
         Ok(match self.field.data_type() {
             DataType::FixedSizeList(item, width) => {
                 let count = numbers.len();
