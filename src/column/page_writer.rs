@@ -162,7 +162,8 @@ impl PageEncoder {
         }
         self.page = page;
         let all = self.buffers.lend(all);
-        let page = |(range, uncompressed, levels, rows)| EncodedPage { bytes: all.slice(range), uncompressed, levels, rows };
+        let page =
+            |(range, uncompressed, levels, rows)| EncodedPage { bytes: all.slice(range), uncompressed, levels, rows };
         Ok(pages.into_iter().map(page).collect())
     }
 

@@ -272,7 +272,8 @@ mod tests {
     fn only_the_rows_of_irregular_pages_are_read_by_the_general_reader() {
         let many: Vec<usize> = (0..20).map(|i| 50 * i).collect();
         // After eight ranges, whose last is row 350's page, what is left.
-        for (odd, most) in [(&[][..], 0), (&[123], 10), (&[0], 10), (&[999], 10), (&[123, 131, 555], 30), (&many, 730)] {
+        for (odd, most) in [(&[][..], 0), (&[123], 10), (&[0], 10), (&[999], 10), (&[123, 131, 555], 30), (&many, 730)]
+        {
             let file = with_odd_rows(odd);
             let batches = read(&file, 4, 64).unwrap();
             assert_eq!(batches.iter().flat_map(listed).collect::<Vec<_>>(), general(&file), "{odd:?}");

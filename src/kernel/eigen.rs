@@ -66,11 +66,7 @@ pub fn leading(a: MatRef<'_, f64>, count: usize) -> Result<(Vec<f64>, Mat<f64>),
 ///
 /// `None` where the squares lose too much of it: where a singular value is neither large nor clearly one that
 /// `rcond` drops.
-pub fn transposed_pinv(
-    a: MatRef<'_, f64>,
-    lambda: f64,
-    rcond: f64,
-) -> Result<Option<(Mat<f64>, Conditioning)>, Error> {
+pub fn transposed_pinv(a: MatRef<'_, f64>, lambda: f64, rcond: f64) -> Result<Option<(Mat<f64>, Conditioning)>, Error> {
     if rcond > LARGE * DROPPED {
         return Ok(None);
     }

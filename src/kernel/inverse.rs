@@ -173,8 +173,7 @@ mod tests {
             }
             let (rows, other) = (Rows::new(&rows, width), Rows::new(&other, 7));
             let set: Vec<usize> = random.shuffled(count + 5).into_iter().take(count).collect();
-            let (want, conditioning) =
-                ridge_inverse(gather(rows, &set).transpose(), lambda, DEFAULT_RCOND).unwrap();
+            let (want, conditioning) = ridge_inverse(gather(rows, &set).transpose(), lambda, DEFAULT_RCOND).unwrap();
             let found = Inverse::of(rows, &set, lambda, DEFAULT_RCOND).unwrap();
             assert_eq!(found.conditioning.rank, conditioning.rank);
             let numbers = |found: Conditioning| [found.sigma_max, found.sigma_min_kept];

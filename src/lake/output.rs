@@ -53,7 +53,13 @@ pub struct Written {
 impl Output {
     /// A new file here; what is here now stays until the new file is complete.
     pub fn new(place: &Place) -> Self {
-        Self { place: place.clone(), rest: Buffer::default(), buffers: Buffers::new(PARTS_IN_FLIGHT), upload: None, written: 0 }
+        Self {
+            place: place.clone(),
+            rest: Buffer::default(),
+            buffers: Buffers::new(PARTS_IN_FLIGHT),
+            upload: None,
+            written: 0,
+        }
     }
 
     /// Makes the file visible, in place of what was there.

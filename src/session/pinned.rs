@@ -21,7 +21,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, coalesce_ranges};
+use object_store::{
+    GetOptions, GetRange, GetResult, GetResultPayload, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore,
+    coalesce_ranges,
+};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result as ParquetResult};
@@ -43,7 +46,12 @@ pub fn scan(plan: Arc<dyn ExecutionPlan>, state: &dyn Session) -> EngineResult<A
     let store = runtime.object_store(&config.object_store_url)?;
     // Requests to a store cost more than the bytes between what is wanted; on a disk it is the other way round.
     let gap = if config.object_store_url.as_str().starts_with("file:") { 0 } else { OBJECT_STORE_COALESCE_DEFAULT };
-    let readers = Arc::new(Readers { store, gap, footers: runtime.cache_manager.get_file_metadata_cache(), buffers: Buffers::new(KEPT) });
+    let readers = Arc::new(Readers {
+        store,
+        gap,
+        footers: runtime.cache_manager.get_file_metadata_cache(),
+        buffers: Buffers::new(KEPT),
+    });
     let parquet = parquet.clone().with_parquet_file_reader_factory(readers);
     let config = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(parquet)).build();
     Ok(DataSourceExec::from_data_source(config))

@@ -242,12 +242,7 @@ fn as_lists(vectors: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
 }
 
 impl FileSource for VectorSource {
-    fn create_file_opener(
-        &self,
-        _: Arc<dyn ObjectStore>,
-        _: &FileScanConfig,
-        _: usize,
-    ) -> Result<Arc<dyn FileOpener>> {
+    fn create_file_opener(&self, _: Arc<dyn ObjectStore>, _: &FileScanConfig, _: usize) -> Result<Arc<dyn FileOpener>> {
         internal_err!("a scan of vectors has morsels")
     }
 
@@ -496,7 +491,8 @@ impl FileVectors {
             let end = first + u64::try_from(group.num_rows()).unwrap_or_default();
             if row < end {
                 let vectors = self.columns.iter().zip(self.source.vectors.iter());
-                let chunks = vectors.map(|(&column, vector)| self.chunk(number, column, vector)).collect::<Result<_>>()?;
+                let chunks =
+                    vectors.map(|(&column, vector)| self.chunk(number, column, vector)).collect::<Result<_>>()?;
                 return Ok(Group { rows: first..end, chunks });
             }
             first = end;
@@ -621,7 +617,8 @@ impl Window {
 
     fn hold_all(&self, start: u64, all: Bytes) {
         let end = start + all.len() as u64;
-        *self.bytes() = HeldBytes { pieces: VecDeque::from([(start, all)]), read: start, end, missed: false, all: true };
+        *self.bytes() =
+            HeldBytes { pieces: VecDeque::from([(start, all)]), read: start, end, missed: false, all: true };
     }
 
     fn missed(&self) -> bool {
@@ -772,9 +769,9 @@ mod tests {
             let (select, rest) = sql.split_at(sql.find(" WHERE").or(sql.find(" ORDER")).unwrap_or(sql.len()));
             let sql = format!("{select} {from}{rest}");
             let found = batches(&session, &sql).await;
-            let keys = found.iter().flat_map(|batch| {
-                batch.column_by_name("i").unwrap().as_primitive::<Int64Type>().values().to_vec()
-            });
+            let keys = found
+                .iter()
+                .flat_map(|batch| batch.column_by_name("i").unwrap().as_primitive::<Int64Type>().values().to_vec());
             let mut found: Vec<(i64, Row)> = keys.zip(rows(&found)).collect();
             if !rest.contains("ORDER") {
                 found.sort_by_key(|(key, _)| *key);
