@@ -1,6 +1,7 @@
 //! `babelake translate` beside what it could be: the bare product, a copy job, and what users would write themselves.
 //!
 //!     PYTHON=python3 cargo bench --bench translate -- [768-768 ...] [--rows N] [--repeat N]
+//!     PYTHON=python3 cargo bench --bench translate -- memory
 //!
 //! For every width a lake is made by seed: 4 files by pyarrow's defaults, uncompressed and as zstd, and a translator fitted from
 //! two small tables. Then all jobs run one after the other, 5 rounds of them. Two tables come of it: what every job took, and the
@@ -16,6 +17,9 @@
 //! - The engine's own functions can centre and normalise; a matrix they cannot multiply by.
 //! - The naive ensemble makes every row's relative representation and averages what the pseudo-inverses of 8 pruned sets make of
 //!   it. It runs on one of the files, and the fit is not in its time.
+//!
+//! `memory` makes lakes of 1 and of 10 GB instead, and a fit of 20,000 anchors, and tells the peak memory of each job; it takes a
+//! while, and 30 GB of the disk for temporary files.
 //!
 //! `PYTHON` names a Python with numpy and pyarrow. Linux only. DuckDB is not among the jobs.
 
@@ -43,6 +47,10 @@ const FILES: usize = 4;
 const MAX_ANCHORS: usize = 4096;
 /// Pairs, width and subspaces of the fit that is measured.
 const FIT: (usize, usize, usize) = (1000, 768, 16);
+/// Rows of the lakes whose peak memory is told, 3 kB each, and files that they are in.
+const LAKES: [(usize, usize); 2] = [(340_000, 4), (3_400_000, 40)];
+/// Pairs and width of the fit whose peak memory is told.
+const LARGE_FIT: (usize, usize) = (20_000, 1024);
 /// Subspaces of the naive ensemble.
 const OMEGA: usize = 8;
 const DELTA: f64 = 0.7;
@@ -177,6 +185,7 @@ fn main() -> Result<(), Failure> {
         match word.as_str() {
             "--rows" => most = number()?.parse::<usize>()?.max(FILES),
             "--repeat" => rounds = number()?.parse::<usize>()?.max(1),
+            "memory" => return memory(),
             _ => wanted.push(word),
         }
     }
@@ -198,14 +207,18 @@ fn main() -> Result<(), Failure> {
     for (source, target, rows) in shapes {
         let folder = tempfile::tempdir()?;
         let rows = rows.min(most);
-        let lake = Lake::new(folder.path(), (source, target), rows, (2 * source.max(target)).min(MAX_ANCHORS), &RUNS)?;
-        lake.translator()?;
+        let anchors = (2 * source.max(target)).min(MAX_ANCHORS);
+        let lake = Lake::new(folder.path(), (source, target), (rows, FILES), anchors, &RUNS)?;
+        lake.fit()?;
+        lake.check()?;
         lake.measured(rounds)?.tell(&mut ratios);
     }
     if is_wanted(USUAL) {
         let (anchors, width, _) = FIT;
         let folder = tempfile::tempdir()?;
-        Lake::new(folder.path(), (width, width), FILES, anchors, &FIT_RUNS)?.measured(rounds)?.tell(&mut ratios);
+        Lake::new(folder.path(), (width, width), (FILES, FILES), anchors, &FIT_RUNS)?
+            .measured(rounds)?
+            .tell(&mut ratios);
     }
 
     println!("| what | widths | ratio | target | |\n|---|---|---|---|---|");
@@ -217,6 +230,35 @@ fn main() -> Result<(), Failure> {
         println!("| {what} | {source} -> {target} | {ratio} | {least:.1} | {met} |");
     }
     Ok(())
+}
+
+/// What jobs need at most, whatever there is to do.
+fn memory() -> Result<(), Failure> {
+    println!("| job | cores | seconds | peak MB |\n|---|---|---|---|");
+    let tell = |what: &str, lake: &Lake, run: Run| {
+        let Sample { seconds, peak_kb, .. } = measure(run.cores, &lake.command(run))?;
+        let peak = peak_kb.unwrap_or(f64::NAN) / 1024.0;
+        println!("| {what} | {} | {seconds:.1} | {peak:.0} |", run.cores);
+        let out = lake.path("out");
+        if Path::new(&out).exists() {
+            std::fs::remove_dir_all(out)?;
+        }
+        Ok::<_, Failure>(())
+    };
+    for (rows, files) in LAKES {
+        let folder = tempfile::tempdir()?;
+        let lake = Lake::new(folder.path(), USUAL, (rows, files), 2 * USUAL.0, &[])?;
+        lake.fit()?;
+        for run in [TRANSLATE, TRANSLATE_ALONE, TRANSLATE_ZSTD, SQL] {
+            let what = format!("{}, {} rows, {}", run.job.name(), HumanCount(rows as u64), run.codec);
+            tell(&what, &lake, run)?;
+        }
+    }
+    let (anchors, width) = LARGE_FIT;
+    let folder = tempfile::tempdir()?;
+    let lake = Lake::new(folder.path(), (width, width), (FILES, FILES), anchors, &[])?;
+    let what = format!("fit irp, {} anchors of {width}, omega {}, delta {DELTA}", HumanCount(anchors as u64), FIT.2);
+    tell(&what, &lake, FITTED)
 }
 
 impl Job {
@@ -246,11 +288,11 @@ impl<'a> Lake<'a> {
     fn new(
         folder: &'a Path,
         shape: (usize, usize),
-        rows: usize,
+        (rows, files): (usize, usize),
         anchors: usize,
         runs: &'static [Run],
     ) -> Result<Self, Failure> {
-        let numbers = [rows, FILES, shape.0, shape.1, anchors].map(|number| number.to_string());
+        let numbers = [rows, files, shape.0, shape.1, anchors].map(|number| number.to_string());
         let job = python("make", [folder.display().to_string()].into_iter().chain(numbers));
         measure(2, &job)?;
         Ok(Self { folder, shape, rows, runs, samples: vec![Vec::new(); runs.len()] })
@@ -260,14 +302,18 @@ impl<'a> Lake<'a> {
         self.folder.join(name).display().to_string()
     }
 
-    /// Fits the translator, and sees to it that we and the script make the same of the lake.
-    fn translator(&self) -> Result<(), Failure> {
+    fn fit(&self) -> Result<(), Failure> {
         let path = |name| self.path(name);
         let options = ["--key", "id", "--method", "parseval"].map(str::to_owned);
         let sides = ["fit".to_owned(), "--source".to_owned(), path("source.parquet"), "--target".to_owned()];
         let stored = [path("target.parquet"), "--output".to_owned(), path("translator.parquet")];
         measure(2, &babelake(sides.into_iter().chain(stored).chain(options)))?;
+        Ok(())
+    }
 
+    /// Sees to it that we and the script make the same of the lake.
+    fn check(&self) -> Result<(), Failure> {
+        let path = |name| self.path(name);
         measure(2, &self.command(TRANSLATE))?;
         std::fs::rename(path("out"), path("ours"))?;
         measure(2, &self.command(SCRIPTS[1]))?;

@@ -9,6 +9,7 @@ pub mod calibration;
 pub mod decoder;
 pub mod describe;
 pub mod embedding;
+pub mod item;
 pub mod keys;
 pub mod page_writer;
 pub mod pages;

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 
 use arrow::buffer::NullBuffer;
 use bytes::Bytes;
-use parquet::basic::{Compression, Encoding, PageType, Repetition, Type as Physical};
+use parquet::basic::{Compression, Encoding, PageType, Repetition};
 use parquet::column::page::{CompressedPage, Page, PageWriter as _};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
@@ -18,6 +18,7 @@ use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 
 use super::buffers::{Buffer, Buffers};
+use super::item::Item;
 
 /// Bytes of a page, about.
 const PAGE_BYTES: usize = 1 << 20;
@@ -25,6 +26,7 @@ const PAGE_BYTES: usize = 1 << 20;
 /// Makes the pages of one column.
 pub struct PageEncoder {
     width: usize,
+    item: Item,
     /// Whether rows may be NULL, and numbers of theirs.
     nullable: (bool, bool),
     /// The definition level of a number.
@@ -100,8 +102,8 @@ impl Codec {
 }
 
 impl PageEncoder {
-    /// For a leaf of the output. `None` where it is not the numbers of a list of `FLOAT`s, one list deep, or is compressed by
-    /// another codec than zstd or Snappy.
+    /// For a leaf of the output. `None` where it is not the numbers of a list of `f32` or `f16`, one list deep, or is compressed
+    /// by another codec than zstd or Snappy.
     pub fn new(
         schema: &SchemaDescriptor,
         leaf: usize,
@@ -110,15 +112,14 @@ impl PageEncoder {
         buffers: &Buffers<u8>,
     ) -> Result<Option<Self>> {
         let column = schema.column(leaf);
-        if column.max_rep_level() != 1 || column.physical_type() != Physical::FLOAT || width == 0 {
-            return Ok(None);
-        }
+        let item = Item::of(&column).filter(|_| column.max_rep_level() == 1 && width > 0);
+        let Some(item) = item else { return Ok(None) };
         let Some(codec) = Codec::of(compression)? else { return Ok(None) };
         let root = schema.get_column_root(leaf).get_basic_info();
         let optional = root.has_repetition() && root.repetition() == Repetition::OPTIONAL;
         let full = u8::try_from(column.max_def_level()).unwrap_or_default();
         let nullable = (optional, column.self_type().is_optional());
-        Ok(Some(Self { width, nullable, full, codec, page: Buffer::default(), buffers: buffers.clone() }))
+        Ok(Some(Self { width, item, nullable, full, codec, page: Buffer::default(), buffers: buffers.clone() }))
     }
 
     /// Another one for the same column, for another thread.
@@ -135,7 +136,7 @@ impl PageEncoder {
         null_items: Option<&NullBuffer>,
     ) -> Result<Vec<EncodedPage>> {
         let (rows, width) = (values.len() / self.width, self.width);
-        let at_a_time = (PAGE_BYTES / (width * size_of::<f32>())).max(1);
+        let at_a_time = (PAGE_BYTES / (width * self.item.size())).max(1);
         let some = |nulls: Option<&NullBuffer>, first, count| {
             nulls.map(|nulls| nulls.slice(first, count)).filter(|nulls| nulls.null_count() > 0)
         };
@@ -149,7 +150,7 @@ impl PageEncoder {
             let begin = all.len();
             if matches!(self.codec, Codec::None) {
                 // Numbers, two runs a row at most, and some for NULL.
-                all.reserve(begin + 4 * self.width * (rows - first) + 32 * (rows - first) + 64);
+                all.reserve(begin + self.item.size() * self.width * (rows - first) + 32 * (rows - first) + 64);
                 let levels = self.page(values, nulls.as_ref(), null_items.as_ref(), &mut all)?;
                 pages.push((begin..all.len(), all.len() - begin, levels, count));
             } else {
@@ -168,7 +169,6 @@ impl PageEncoder {
     }
 
     /// Adds a page that is not compressed, and says how many levels it has.
-
     fn page(
         &mut self,
         values: &[f32],
@@ -211,28 +211,20 @@ impl PageEncoder {
             add(definition)?;
         }
         if nulls.is_none() && null_items.is_none() {
-            put(page, values);
+            self.item.put(values, page);
         } else {
             for (row, numbers) in values.chunks_exact(width).enumerate().filter(|(row, _)| !is_null(nulls, *row)) {
                 match null_items {
-                    None => put(page, numbers),
+                    None => self.item.put(numbers, page),
                     Some(_) => {
                         let items = numbers.iter().enumerate();
                         let there = items.filter(|(i, _)| !is_null(null_items, row * width + i));
-                        there.for_each(|(_, number)| put(page, std::slice::from_ref(number)));
+                        there.for_each(|(_, number)| self.item.put(std::slice::from_ref(number), page));
                     }
                 }
             }
         }
         Ok(levels)
-    }
-}
-
-fn put(page: &mut Buffer<u8>, numbers: &[f32]) {
-    if cfg!(target_endian = "little") {
-        page.extend_from_slice(bytemuck::cast_slice(numbers));
-    } else {
-        numbers.iter().for_each(|x| page.extend_from_slice(&x.to_le_bytes()));
     }
 }
 
@@ -436,8 +428,8 @@ impl Read for RopeRead {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Array, AsArray};
-    use arrow::datatypes::{DataType, Field, Float32Type, Schema};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use half::f16;
     use parquet::arrow::ArrowSchemaConverter;
     use parquet::arrow::arrow_reader::{
         ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
@@ -448,14 +440,13 @@ mod tests {
     use parquet::file::writer::SerializedFileWriter;
     use proptest::prelude::*;
 
+    use super::super::pages::tests::{Row, listed};
     use super::*;
     use crate::kernel::golden::Random;
 
-    /// A row's numbers, `None` where it is NULL.
-    type Row = Option<Vec<Option<f32>>>;
-
-    fn schema(width: usize, nullable: (bool, bool), fixed: bool) -> Schema {
-        let item = Arc::new(Field::new("element", DataType::Float32, nullable.1));
+    fn schema(width: usize, nullable: (bool, bool), (fixed, half): (bool, bool)) -> Schema {
+        let numbers = if half { DataType::Float16 } else { DataType::Float32 };
+        let item = Arc::new(Field::new("element", numbers, nullable.1));
         let list = if fixed { DataType::FixedSizeList(item, width as i32) } else { DataType::List(item) };
         Schema::new(vec![Field::new("v", list, nullable.0)])
     }
@@ -490,18 +481,7 @@ mod tests {
         let rows = reader.metadata().file_metadata().num_rows() as usize;
         let selection = RowSelection::from(vec![RowSelector::skip(skip), RowSelector::select(rows - skip)]);
         let batches = reader.with_row_selection(selection).with_batch_size(100).build().unwrap();
-        let rows = |batch: arrow::array::RecordBatch| -> Vec<Row> {
-            let lists = batch.column(0);
-            let numbers = |row: usize| {
-                let list = match lists.data_type() {
-                    DataType::FixedSizeList(..) => lists.as_fixed_size_list().value(row),
-                    _ => lists.as_list::<i32>().value(row),
-                };
-                list.as_primitive::<Float32Type>().iter().collect()
-            };
-            (0..lists.len()).map(|row| lists.is_valid(row).then(|| numbers(row))).collect()
-        };
-        batches.flat_map(|batch| rows(batch.unwrap())).collect()
+        batches.flat_map(|batch| listed(batch.unwrap().column(0))).collect()
     }
 
     proptest! {
@@ -512,14 +492,18 @@ mod tests {
         fn what_is_written_is_read_again(
             seed: u64, width in prop_oneof![1usize..10, 200usize..300], counts in prop::collection::vec(0usize..40, 1..4),
             many in prop_oneof![4 => Just(0usize), 1 => Just(1200)], nulls in prop_oneof![Just(0usize), 1usize..100],
-            optional: (bool, bool), null_items in prop_oneof![Just(0usize), Just(10)], fixed: bool, codec in 0usize..3, indexed: bool,
+            optional: (bool, bool), null_items in prop_oneof![Just(0usize), Just(10)], lists: (bool, bool), codec in 0usize..3, indexed: bool,
         ) {
             let mut random = Random(seed);
             let batch = |count: usize| -> Vec<Row> {
                 let row = |_| {
                     let odd = optional.1 && random.below(100) < null_items;
+                    let number = |random: &mut Random| {
+                        let number = random.normal() as f32;
+                        if lists.1 { f16::from_f32(number).to_f32() } else { number }
+                    };
                     let numbers = (0..width)
-                        .map(|_| (!odd || random.below(3) > 0).then(|| random.normal() as f32))
+                        .map(|_| (!odd || random.below(3) > 0).then(|| number(&mut random)))
                         .collect();
                     (!optional.0 || random.below(100) >= nulls).then_some(numbers)
                 };
@@ -530,7 +514,7 @@ mod tests {
             prop_assume!(!rows.is_empty());
             let codecs = [Compression::UNCOMPRESSED, Compression::ZSTD(ZstdLevel::default()), Compression::SNAPPY];
             let codec = codecs[codec];
-            let schema = schema(width, optional, fixed);
+            let schema = schema(width, optional, lists);
             let file = file(&batches, width, &schema, codec, indexed);
             prop_assert_eq!(&read(&file, 0), &rows);
             let skip = Random(seed).below(rows.len());
@@ -540,7 +524,7 @@ mod tests {
 
     #[test]
     fn a_null_row_of_a_column_without_is_an_error() {
-        let schema = ArrowSchemaConverter::new().convert(&schema(2, (false, true), true)).unwrap();
+        let schema = ArrowSchemaConverter::new().convert(&schema(2, (false, true), (true, false))).unwrap();
         let encoder = |codec| PageEncoder::new(&schema, 0, 2, codec, &Buffers::new(2)).unwrap();
         let mut pages = encoder(Compression::UNCOMPRESSED).unwrap();
         assert!(pages.encode(&[1.0; 4], Some(&NullBuffer::from(vec![true, false])), None).is_err());

@@ -10,11 +10,12 @@ use std::collections::VecDeque;
 
 use arrow::buffer::NullBuffer;
 use bytes::Bytes;
-use parquet::basic::{Encoding, Repetition, Type as Physical};
+use parquet::basic::{Encoding, Repetition};
 use parquet::column::page::Page;
 use parquet::schema::types::SchemaDescriptor;
 
 use super::buffers::Buffer;
+use super::item::Item;
 
 /// Vectors in the order of their rows.
 #[derive(Debug, Default)]
@@ -31,6 +32,7 @@ pub struct Vectors {
 #[derive(Debug)]
 pub struct Pages {
     width: usize,
+    item: Item,
     /// The definition level of a number.
     full: u32,
     /// Whether level 0 is a NULL row.
@@ -61,13 +63,15 @@ enum Span {
 pub struct Irregular;
 
 impl Pages {
-    /// For the pages of a leaf; `None` where it is not the numbers of a list of `FLOAT`s, one list deep.
+    /// For the pages of a leaf; `None` where it is not the numbers of a list of `f32` or `f16`, one list deep.
     pub fn new(schema: &SchemaDescriptor, leaf: usize, width: usize) -> Option<Self> {
         let column = schema.column(leaf);
-        let list = column.max_rep_level() == 1 && column.physical_type() == Physical::FLOAT && width > 0;
+        let item = Item::of(&column)?;
+        let list = column.max_rep_level() == 1 && width > 0;
         let root = schema.get_column_root(leaf).get_basic_info();
         list.then(|| Self {
             width,
+            item,
             full: u32::from(column.max_def_level().unsigned_abs()),
             nullable: root.has_repetition() && root.repetition() == Repetition::OPTIONAL,
             dictionary: Vec::new(),
@@ -90,9 +94,10 @@ impl Pages {
     pub fn take(&mut self, page: Page) -> Result<(), Irregular> {
         if let Page::DictionaryPage { buf, num_values, encoding, .. } = page {
             let plain = matches!(encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY);
-            let bytes = buf.get(..num_values as usize * 4).filter(|_| plain).unwrap_or_default();
+            let bytes = buf.get(..num_values as usize * self.item.size()).filter(|_| plain).unwrap_or_default();
             // Pages that refer to what is not there are irregular.
-            self.dictionary = floats(bytes).collect();
+            self.dictionary = vec![0.0; bytes.len() / self.item.size()];
+            self.item.widen(bytes, &mut self.dictionary);
             return Ok(());
         }
         self.before = self.before.zip(self.begin).map(|(before, begin)| before + begin);
@@ -109,7 +114,7 @@ impl Pages {
             }
         };
         let numbers = spans.iter().map(|span| if let Span::Numbers(count) = span { *count } else { 0 }).sum();
-        self.values = Values::new(values, encoding, numbers, self.dictionary.len())?;
+        self.values = Values::new(values, encoding, (self.item, numbers), self.dictionary.len())?;
         self.spans = spans.into();
         Ok(())
     }
@@ -271,19 +276,25 @@ fn begin(repetition: Bytes, count: usize) -> Result<u64, Irregular> {
 enum Values {
     #[default]
     None,
-    Plain(Bytes),
+    Plain(Item, Bytes),
     /// The first bytes of all numbers, then their second ones, ...: so many numbers, and how many were read.
-    Split(Bytes, usize, usize),
+    Split(Item, Bytes, usize, usize),
     Dictionary(Hybrid),
 }
 
 impl Values {
     /// `count` numbers.
-    fn new(mut bytes: Bytes, encoding: Encoding, count: usize, dictionary: usize) -> Result<Self, Irregular> {
+    fn new(
+        mut bytes: Bytes,
+        encoding: Encoding,
+        (item, count): (Item, usize),
+        dictionary: usize,
+    ) -> Result<Self, Irregular> {
+        let length = item.size().checked_mul(count).ok_or(Irregular)?;
         match encoding {
-            Encoding::PLAIN if bytes.len() >= 4 * count => Ok(Self::Plain(bytes)),
+            Encoding::PLAIN if bytes.len() >= length => Ok(Self::Plain(item, bytes)),
             // The page has nothing else: its numbers are as many as its bytes say.
-            Encoding::BYTE_STREAM_SPLIT if bytes.len() == 4 * count => Ok(Self::Split(bytes, count, 0)),
+            Encoding::BYTE_STREAM_SPLIT if bytes.len() == length => Ok(Self::Split(item, bytes, count, 0)),
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY if dictionary > 0 && !bytes.is_empty() => {
                 let width = u32::from(bytes.split_to(1)[0]);
                 if width > 32 { Err(Irregular) } else { Ok(Self::Dictionary(Hybrid::new(bytes, width))) }
@@ -297,19 +308,22 @@ impl Values {
         match self {
             Self::None if count == 0 => {}
             Self::None => return Err(Irregular),
-            Self::Plain(bytes) => {
-                let (bytes, out) = (bytes.split_to(4 * count), out.more(count));
-                if cfg!(target_endian = "little") {
-                    bytemuck::cast_slice_mut::<f32, u8>(out).copy_from_slice(&bytes);
-                } else {
-                    out.iter_mut().zip(floats(&bytes)).for_each(|(out, number)| *out = number);
+            Self::Plain(item, bytes) => item.widen(&bytes.split_to(item.size() * count), out.more(count)),
+            Self::Split(item, bytes, all, read) => {
+                let stream = |i: usize| &bytes[i * *all + *read..][..count];
+                let out = out.more(count);
+                match item {
+                    Item::F32 => {
+                        let [a, b, c, d] = [0, 1, 2, 3].map(stream);
+                        let bytes = a.iter().zip(b).zip(c.iter().zip(d));
+                        let numbers = bytes.map(|((&a, &b), (&c, &d))| f32::from_le_bytes([a, b, c, d]));
+                        out.iter_mut().zip(numbers).for_each(|(out, number)| *out = number);
+                    }
+                    Item::F16 => {
+                        let joined: Vec<u8> = stream(0).iter().zip(stream(1)).flat_map(|(&a, &b)| [a, b]).collect();
+                        item.widen(&joined, out);
+                    }
                 }
-            }
-            Self::Split(bytes, all, read) => {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|i| &bytes[i * *all + *read..][..count]);
-                let bytes = a.iter().zip(b).zip(c.iter().zip(d));
-                let numbers = bytes.map(|((&a, &b), (&c, &d))| f32::from_le_bytes([a, b, c, d]));
-                out.more(count).iter_mut().zip(numbers).for_each(|(out, number)| *out = number);
                 *read += count;
             }
             Self::Dictionary(indexes) => {
@@ -321,10 +335,6 @@ impl Values {
         }
         Ok(())
     }
-}
-
-fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
-    bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }
 
 /// Small integers as Parquet's hybrid of run lengths and bit packing has them.
@@ -459,6 +469,7 @@ pub(crate) mod tests {
 
     use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, ListArray, RecordBatch};
     use arrow::buffer::OffsetBuffer;
+    use arrow::compute::cast;
     use arrow::datatypes::{DataType, Field, Float32Type, Schema};
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -483,6 +494,7 @@ pub(crate) mod tests {
         nulls: usize,
         odd: usize,
         fixed: bool,
+        half: bool,
         nullable: (bool, bool),
         dictionary: bool,
         split: bool,
@@ -497,9 +509,10 @@ pub(crate) mod tests {
         let shape =
             (any::<u64>(), prop_oneof![1usize..20, 60usize..140], 0usize..300, prop_oneof![Just(0), 1usize..60]);
         let odd = prop_oneof![3 => Just(0usize), 1 => 1usize..5];
-        let types = (any::<bool>(), (any::<bool>(), any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>());
+        let lists = (any::<bool>(), any::<bool>());
+        let types = (lists, (any::<bool>(), any::<bool>()), any::<bool>(), any::<bool>(), any::<bool>());
         (shape, odd, types, any::<bool>(), (1usize..200, 100usize..20_000, 1usize..100)).prop_map(
-            |((seed, width, rows, nulls), odd, (fixed, nullable, dictionary, split, second), zstd, pages)| {
+            |((seed, width, rows, nulls), odd, ((fixed, half), nullable, dictionary, split, second), zstd, pages)| {
                 let (page_rows, page_bytes, batch) = pages;
                 let (nulls, odd) = (if nullable.0 { nulls } else { 0 }, if fixed { 0 } else { odd });
                 let nullable = (nullable.0, nullable.1);
@@ -510,6 +523,7 @@ pub(crate) mod tests {
                     nulls,
                     odd,
                     fixed,
+                    half,
                     nullable,
                     dictionary,
                     split,
@@ -562,6 +576,11 @@ pub(crate) mod tests {
                 let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.as_ref().map_or(0, Vec::len)));
                 Arc::new(ListArray::try_new(item, offsets, Arc::new(numbers), nulls).unwrap())
             };
+            let column = if self.half {
+                cast(&column, &with_items(column.data_type(), DataType::Float16)).unwrap()
+            } else {
+                column
+            };
             let field = Field::new("v", column.data_type().clone(), self.nullable.0);
             let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![column]).unwrap();
             let version = if self.second { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
@@ -574,12 +593,21 @@ pub(crate) mod tests {
                 .set_data_page_row_count_limit(self.page_rows)
                 .set_data_page_size_limit(self.page_bytes)
                 .set_write_batch_size(self.page_rows.min(64));
-            if self.split {
-                properties = properties.set_encoding(Encoding::BYTE_STREAM_SPLIT);
-            }
+            // This writer's own choice of pages of the second version is for bytes that have much in common.
+            let encoding = if self.split { Encoding::BYTE_STREAM_SPLIT } else { Encoding::PLAIN };
+            properties = properties.set_encoding(encoding);
             let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties.build())).unwrap();
             writer.write(&batch).unwrap();
             writer.into_inner().unwrap().into()
+        }
+    }
+
+    fn with_items(lists: &DataType, numbers: DataType) -> DataType {
+        let item = |item: &Field| Arc::new(item.clone().with_data_type(numbers));
+        match lists {
+            DataType::FixedSizeList(field, width) => DataType::FixedSizeList(item(field), *width),
+            DataType::List(field) => DataType::List(item(field)),
+            other => panic!("{other}"),
         }
     }
 
@@ -590,6 +618,7 @@ pub(crate) mod tests {
     }
 
     pub fn listed(lists: &ArrayRef) -> Vec<Row> {
+        let lists = &cast(lists, &with_items(lists.data_type(), DataType::Float32)).unwrap();
         let numbers = |list: ArrayRef| list.as_primitive::<Float32Type>().iter().collect::<Vec<_>>();
         let list = |row: usize| match lists.data_type() {
             DataType::FixedSizeList(..) => lists.as_fixed_size_list().value(row),
@@ -707,6 +736,7 @@ pub(crate) mod tests {
                 });
             }
             let mut reader = Pages {
+                item: Item::F32,
                 width, full: 3, nullable: true, open: width, dictionary: Vec::new(), spans: VecDeque::new(),
                 values: Values::default(), batch: Buffer::default(), valid: Vec::new(), before: Some(0), begin: Some(0),
             };

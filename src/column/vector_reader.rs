@@ -55,7 +55,7 @@ struct General {
 
 impl<R: ChunkReader + 'static> VectorReader<R> {
     /// Of the rows of row group `group` of a file, expected to have `width` numbers. `None` where the column, by its number in the
-    /// file's schema, is not a list of `f32`, or a fixed-size one of another width.
+    /// file's schema, is not a list of `f32` or `f16`, or a fixed-size one of another width.
     pub fn new(
         source: Arc<R>,
         metadata: &ArrowReaderMetadata,
@@ -70,9 +70,10 @@ impl<R: ChunkReader + 'static> VectorReader<R> {
         };
         let schema = metadata.parquet_schema();
         let mut leaves = (0..schema.num_columns()).filter(|&leaf| schema.get_column_root_idx(leaf) == column);
-        let (Some(leaf), None, DataType::Float32) = (leaves.next(), leaves.next(), item.data_type()) else {
+        let (Some(leaf), None) = (leaves.next(), leaves.next()) else { return Ok(None) };
+        if !matches!(item.data_type(), DataType::Float32 | DataType::Float16) {
             return Ok(None);
-        };
+        }
         let Some(decoded) = Pages::new(schema, leaf, width) else { return Ok(None) };
         let chunk = metadata.metadata().row_group(group).column(leaf);
         let pages = SerializedPageReader::new(Arc::clone(&source), chunk, 0, None)?;
@@ -81,7 +82,7 @@ impl<R: ChunkReader + 'static> VectorReader<R> {
             metadata: metadata.clone(),
             column,
             group,
-            item: Arc::clone(item),
+            item: Arc::new(item.as_ref().clone().with_data_type(DataType::Float32)),
             pages,
             decoded,
             width,
@@ -94,8 +95,8 @@ impl<R: ChunkReader + 'static> VectorReader<R> {
         }))
     }
 
-    /// The next rows, at most so many and more than none; `None` where there are no more. Regular rows are a fixed-size list, others
-    /// are as the general reader has them. Some damage makes it panic.
+    /// The next rows, at most so many and more than none; `None` where there are no more. Regular rows are a fixed-size list of
+    /// `f32`, others are as the general reader has them. Some damage makes it panic.
     pub fn next(&mut self, most: usize) -> Result<Option<ArrayRef>> {
         let rows = match self.next_general(most)? {
             Some(rows) => Some(rows),

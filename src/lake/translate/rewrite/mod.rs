@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
 use arrow::datatypes::{FieldRef, Float32Type, Schema};
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::data_type::{ByteArray, ByteArrayType};
@@ -36,7 +37,7 @@ mod schema;
 mod vectors;
 
 /// Vectors of a part in bytes at most, counted on the wider side.
-const PART_BYTES: usize = 16 << 20;
+const PART_BYTES: usize = 32 << 20;
 
 /// Row groups of a file at most: Parquet counts them in 16 bits.
 const MOST_PARTS: usize = i16::MAX as usize;
@@ -275,7 +276,12 @@ impl ColumnWriter {
     fn write(&mut self, field: &FieldRef, column: &ArrayRef) -> Result<()> {
         match self {
             Self::General(writer) => {
-                for leaf in compute_leaves(field, column)? {
+                let column = if column.data_type() == field.data_type() {
+                    Arc::clone(column)
+                } else {
+                    cast(column, field.data_type())?
+                };
+                for leaf in compute_leaves(field, &column)? {
                     writer.write(&leaf)?;
                 }
             }
@@ -454,7 +460,7 @@ impl Rewrite {
         let general = self.factory.create_column_writers(number)?.into_iter().enumerate();
         general
             .map(|(leaf, writer)| {
-                let lists = self.vectors.get(leaf).filter(|vector| vector.numbers == Numbers::F32);
+                let lists = self.vectors.get(leaf).filter(|vector| vector.numbers != Numbers::Bytes);
                 let Some(vector) = lists else { return Ok(ColumnWriter::General(Box::new(writer))) };
                 let compression = properties.compression(self.of_vectors.column(leaf).path());
                 let indexed = !properties.offset_index_disabled();

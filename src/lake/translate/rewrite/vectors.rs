@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, FixedSizeBinaryArray, FixedSizeListArray, Float32Array};
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::schema::vector_field;
@@ -176,9 +175,10 @@ impl Vector {
             DataType::FixedSizeList(item, width) => {
                 let count = numbers.len();
                 let numbers = ScalarBuffer::new(Buffer::from(self.buffers.lend(numbers)), 0, count);
-                let numbers: ArrayRef = Arc::new(Float32Array::new(numbers, None));
-                let numbers = cast(&numbers, item.data_type())?;
-                Arc::new(FixedSizeListArray::try_new_with_length(Arc::clone(item), *width, numbers, nulls, len)?)
+                let numbers = Arc::new(Float32Array::new(numbers, None));
+                // Who writes `f16` narrows them.
+                let item = Arc::new(item.as_ref().clone().with_data_type(DataType::Float32));
+                Arc::new(FixedSizeListArray::try_new_with_length(item, *width, numbers, nulls, len)?)
             }
             DataType::FixedSizeBinary(bytes) => {
                 Arc::new(FixedSizeBinaryArray::try_new(*bytes, Buffer::from(self.buffers.lend(numbers)), nulls)?)
