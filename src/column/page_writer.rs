@@ -41,7 +41,7 @@ pub struct PageEncoder {
 enum Codec {
     None,
     Zstd(i32, zstd::bulk::Compressor<'static>),
-    Snappy(snap::raw::Encoder),
+    Snappy(Box<snap::raw::Encoder>),
 }
 
 /// A page, compressed.
@@ -57,7 +57,7 @@ impl Codec {
         Ok(Some(match compression {
             Compression::UNCOMPRESSED => Self::None,
             Compression::ZSTD(level) => Self::zstd(level.compression_level())?,
-            Compression::SNAPPY => Self::Snappy(snap::raw::Encoder::new()),
+            Compression::SNAPPY => Self::Snappy(Box::new(snap::raw::Encoder::new())),
             _ => return Ok(None),
         }))
     }
@@ -96,7 +96,7 @@ impl Codec {
         match self {
             Self::None => Ok(Self::None),
             Self::Zstd(level, _) => Self::zstd(*level),
-            Self::Snappy(_) => Ok(Self::Snappy(snap::raw::Encoder::new())),
+            Self::Snappy(_) => Ok(Self::Snappy(Box::new(snap::raw::Encoder::new()))),
         }
     }
 }

@@ -250,6 +250,9 @@ enum Leaf {
     Vectors(Box<Pages>),
 }
 
+/// Pages, and the encoder that made them.
+type Made = (PageEncoder, Vec<EncodedPage>);
+
 /// The pages of a leaf, made by several tasks.
 struct Pages {
     writer: PageWriter,
@@ -257,7 +260,7 @@ struct Pages {
     /// Encoders that have nothing to do.
     idle: Vec<PageEncoder>,
     /// Pages being made, in their order.
-    tasks: VecDeque<SpawnedTask<parquet::errors::Result<(PageEncoder, Vec<EncodedPage>)>>>,
+    tasks: VecDeque<SpawnedTask<parquet::errors::Result<Made>>>,
 }
 
 impl FileWriter {
