@@ -140,10 +140,15 @@ impl<T: Pod + Send> Buffers<T> {
         Self(Arc::new(Shared { most, rest: Mutex::new(Vec::new()) }))
     }
 
-    /// An empty buffer.
-    pub fn take(&self) -> Buffer<T> {
-        let mut buffer = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+    /// An empty buffer with memory for so many: the smallest at rest that has it.
+    pub fn take(&self, count: usize) -> Buffer<T> {
+        let mut rest = self.0.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let large = (0..rest.len()).rev().filter(|&i| rest[i].capacity() >= count);
+        let found = large.min_by_key(|&i| rest[i].capacity()).or(rest.len().checked_sub(1));
+        let mut buffer = found.map(|i| rest.remove(i)).unwrap_or_default();
+        drop(rest);
         buffer.truncate(0);
+        buffer.reserve(count);
         buffer
     }
 
@@ -189,13 +194,22 @@ mod tests {
         let lent = buffers.lend(buffer(&[1, 2, 3]));
         let slice = lent.slice(2..);
         drop(lent);
-        assert_eq!((&slice[..], buffers.take().capacity()), (&[2, 0, 3, 0][..], 0));
+        assert_eq!((&slice[..], buffers.take(0).capacity()), (&[2, 0, 3, 0][..], 0));
         drop(slice);
-        assert_eq!(buffers.take().capacity(), 3);
+        assert_eq!(buffers.take(2).capacity(), 3);
         let all: Vec<_> = (0..5).map(|_| buffers.lend(buffer(&[0]))).collect();
         drop(all);
         assert_eq!(buffers.lend(Buffer::default()).len(), 0);
         assert_eq!(buffers.0.rest.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_smallest_that_is_large_enough_is_taken() {
+        let buffers = Buffers::new(4);
+        [4, 2, 8, 2].into_iter().for_each(|count| buffers.give(buffer(&vec![1; count])));
+        let capacities = [3, 9, 1, 1, 0].map(|count| buffers.take(count).capacity());
+        // Where none is, one that is too small makes place.
+        assert_eq!(capacities, [4, 9, 2, 8, 0]);
     }
 
     #[test]

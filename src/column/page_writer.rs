@@ -140,29 +140,40 @@ impl PageEncoder {
         let some = |nulls: Option<&NullBuffer>, first, count| {
             nulls.map(|nulls| nulls.slice(first, count)).filter(|nulls| nulls.null_count() > 0)
         };
-        // All pages in one buffer.
-        let (mut all, mut pages) = (self.buffers.take(), Vec::new());
+        // All pages in one buffer. A row has its numbers, two runs of levels at most, and some for NULL.
+        let most = |rows: usize| self.codec.most(rows * (self.item.size() * width + 32) + 64);
+        let most = rows / at_a_time * most(at_a_time) + most(rows % at_a_time);
+        let (mut all, mut pages) = (self.buffers.take(most), Vec::new());
         let mut page = std::mem::take(&mut self.page);
         for first in (0..rows).step_by(at_a_time) {
             let count = at_a_time.min(rows - first);
             let (nulls, null_items) = (some(nulls, first, count), some(null_items, first * width, count * width));
+            // What is in a NULL row is nothing.
+            let null_items = null_items.filter(|items| {
+                let valid = (0..count).filter(|&row| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)));
+                valid.into_iter().any(|row| items.slice(row * width, width).null_count() > 0)
+            });
             let values = &values[first * width..][..count * width];
             let begin = all.len();
             if matches!(self.codec, Codec::None) {
-                // Numbers, two runs a row at most, and some for NULL.
-                all.reserve(begin + self.item.size() * self.width * (rows - first) + 32 * (rows - first) + 64);
                 let levels = self.page(values, nulls.as_ref(), null_items.as_ref(), &mut all)?;
                 pages.push((begin..all.len(), all.len() - begin, levels, count));
             } else {
                 page.truncate(0);
                 let levels = self.page(values, nulls.as_ref(), null_items.as_ref(), &mut page)?;
-                all.reserve(begin + self.codec.most(page.len()) * (rows - first).div_ceil(at_a_time));
                 self.codec.compress(&page, &mut all)?;
                 pages.push((begin..all.len(), page.len(), levels, count));
             }
         }
         self.page = page;
-        let all = self.buffers.lend(all);
+        // A chunk that is held keeps its pages: not the memory that they did not need.
+        let all = if 2 * all.len() < all.capacity() {
+            let exact = Bytes::copy_from_slice(&all);
+            self.buffers.give(all);
+            exact
+        } else {
+            self.buffers.lend(all)
+        };
         let page =
             |(range, uncompressed, levels, rows)| EncodedPage { bytes: all.slice(range), uncompressed, levels, rows };
         Ok(pages.into_iter().map(page).collect())
@@ -459,8 +470,9 @@ mod tests {
         let mut encoders = [first.another().unwrap(), first.another().unwrap()];
         let mut pages = PageWriter::new(&schema, 0, codec, indexed);
         for (i, rows) in rows.iter().enumerate() {
-            let zeros = vec![Some(7.0); width];
-            let values: Vec<_> = rows.iter().flat_map(|row| row.as_ref().unwrap_or(&zeros)).copied().collect();
+            // What is in a NULL row is not looked at.
+            let hidden = vec![if i % 2 == 0 { Some(7.0) } else { None }; width];
+            let values: Vec<_> = rows.iter().flat_map(|row| row.as_ref().unwrap_or(&hidden)).copied().collect();
             let nulls = NullBuffer::from_iter(rows.iter().map(Option::is_some));
             let null_items = NullBuffer::from_iter(values.iter().map(Option::is_some));
             let values: Vec<f32> = values.into_iter().map(|x| x.unwrap_or(7.0)).collect();

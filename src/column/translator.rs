@@ -93,9 +93,11 @@ impl Translator {
                 (found.method, Some(found.compared))
             }
         };
-        let Numbers { fitted, target_mean, scale, length } =
-            Pair::new(&source, &target, median_norm, method.rcond).fit(&method)?;
-        let directions = directions(source.unit(), &source.norms)?;
+        let (numbers, directions) = rayon::join(
+            || Pair::new(&source, &target, median_norm, method.rcond).fit(&method),
+            || directions(source.unit(), &source.norms),
+        );
+        let (Numbers { fitted, target_mean, scale, length }, directions) = (numbers?, directions?);
         let mut diagnostics = json!({
             "anchors": source.keys.len(),
             "source_anchors_without_twin": without_twin.0,

@@ -31,7 +31,6 @@ pub struct VectorReader<R: ChunkReader> {
     item: FieldRef,
     pages: SerializedPageReader<R>,
     decoded: Pages,
-    width: usize,
     buffers: Buffers<f32>,
     /// Rows handed over.
     done: usize,
@@ -54,18 +53,18 @@ struct General {
 }
 
 impl<R: ChunkReader + 'static> VectorReader<R> {
-    /// Of the rows of row group `group` of a file, expected to have `width` numbers. `None` where the column, by its number in the
+    /// Of the rows of row group `group` of a file, expected to have `width` numbers, or as many as the first one. `None` where the column, by its number in the
     /// file's schema, is not a list of `f32` or `f16`, or a fixed-size one of another width.
     pub fn new(
         source: Arc<R>,
         metadata: &ArrowReaderMetadata,
-        (column, width): (usize, usize),
+        (column, width): (usize, Option<usize>),
         group: usize,
         buffers: &Buffers<f32>,
     ) -> Result<Option<Self>> {
         let item = match metadata.schema().field(column).data_type() {
             DataType::List(item) | DataType::LargeList(item) => item,
-            DataType::FixedSizeList(item, fixed) if usize::try_from(*fixed) == Ok(width) => item,
+            DataType::FixedSizeList(item, fixed) if usize::try_from(*fixed).ok() == width => item,
             _ => return Ok(None),
         };
         let schema = metadata.parquet_schema();
@@ -85,7 +84,6 @@ impl<R: ChunkReader + 'static> VectorReader<R> {
             item: Arc::new(item.as_ref().clone().with_data_type(DataType::Float32)),
             pages,
             decoded,
-            width,
             buffers: buffers.clone(),
             done: 0,
             rows: usize::try_from(metadata.metadata().row_group(group).num_rows()).unwrap_or_default(),
@@ -185,8 +183,10 @@ impl<R: ChunkReader + 'static> VectorReader<R> {
         if self.decoded.ready() == 0 {
             return Ok(None);
         }
-        let Vectors { values, nulls, rows } = self.decoded.batch(self.buffers.take());
-        let width = i32::try_from(self.width).unwrap_or(i32::MAX);
+        let width = self.decoded.width();
+        let next = self.buffers.take(most.min(self.rows.saturating_sub(self.done)) * width);
+        let Vectors { values, nulls, rows } = self.decoded.batch(next);
+        let width = i32::try_from(width).unwrap_or(i32::MAX);
         let count = values.len();
         let numbers = ScalarBuffer::new(Buffer::from(self.buffers.lend(values)), 0, count);
         let numbers = Arc::new(Float32Array::new(numbers, None));
@@ -234,7 +234,7 @@ mod tests {
         let (source, buffers) = (Arc::new(file.clone()), Buffers::new(4));
         let mut batches = Vec::new();
         for group in 0..metadata.metadata().num_row_groups() {
-            let reader = VectorReader::new(Arc::clone(&source), &metadata, (0, width), group, &buffers)?;
+            let reader = VectorReader::new(Arc::clone(&source), &metadata, (0, Some(width)), group, &buffers)?;
             let mut reader = reader.expect("lists of f32");
             while let Some(rows) = reader.next(batch)? {
                 assert!((1..=batch).contains(&rows.len()));
@@ -290,7 +290,7 @@ mod tests {
         let metadata = ArrowReaderMetadata::load(&whole, ArrowReaderOptions::new()).unwrap();
         let (_, length) = metadata.metadata().row_group(0).column(0).byte_range();
         let cut = Arc::new(whole.slice(..length as usize / 2));
-        let mut reader = VectorReader::new(cut, &metadata, (0, 4), 0, &Buffers::new(4)).unwrap().unwrap();
+        let mut reader = VectorReader::new(cut, &metadata, (0, Some(4)), 0, &Buffers::new(4)).unwrap().unwrap();
         let mut rows = 0;
         let end = loop {
             match reader.next(64) {

@@ -2,7 +2,8 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use pulp::Arch;
+
+use super::vectorized::vectorized;
 
 /// Rows of a block. Every product has exactly this many, the last one padded with zeros: the library takes other code
 /// paths for other shapes, and a row's bits must not depend on its neighbours, the batch size or the partition.
@@ -27,8 +28,7 @@ pub struct Scratch {
 /// `out = rows F` for any number of rows, block by block.
 ///
 /// `fill(i, row)` writes input row i (all of its k numbers) and `finish(i, row)` sees output row i (n numbers) after the product.
-/// `out` is row-major, count x n. Both run with the vector instructions that the processor has; sums keep their order, so that
-/// the bits are the same with any.
+/// `out` is row-major, count x n. Both run [vectorized], where they say `#[inline(always)]`.
 pub fn multiply<E>(
     count: usize,
     (k, n): (usize, usize),
@@ -39,15 +39,19 @@ pub fn multiply<E>(
     mut finish: impl FnMut(usize, &mut [f32]),
 ) -> Result<(), E> {
     scratch.input.resize(BLOCK_ROWS * k, 0.0);
-    let arch = Arch::new();
     for first in (0..count).step_by(BLOCK_ROWS) {
         let rows = BLOCK_ROWS.min(count - first);
         let input = &mut scratch.input[..BLOCK_ROWS * k];
-        arch.dispatch(|| {
-            let (wanted, padding) = input.split_at_mut(rows * k);
-            padding.fill(0.0);
-            wanted.chunks_exact_mut(k.max(1)).enumerate().try_for_each(|(i, row)| fill(first + i, row))
-        })?;
+        input[rows * k..].fill(0.0);
+        vectorized(
+            #[inline(always)]
+            || {
+                for (i, row) in input[..rows * k].chunks_exact_mut(k.max(1)).enumerate() {
+                    fill(first + i, row)?;
+                }
+                Ok(())
+            },
+        )?;
         let wanted = &mut out[first * n..(first + rows) * n];
         if rows == BLOCK_ROWS {
             multiply_block(input, (k, n), factor, wanted);
@@ -56,7 +60,14 @@ pub fn multiply<E>(
             multiply_block(input, (k, n), factor, &mut scratch.output[..BLOCK_ROWS * n]);
             wanted.copy_from_slice(&scratch.output[..rows * n]);
         }
-        arch.dispatch(|| wanted.chunks_exact_mut(n.max(1)).enumerate().for_each(|(i, row)| finish(first + i, row)));
+        vectorized(
+            #[inline(always)]
+            || {
+                for (i, row) in wanted.chunks_exact_mut(n.max(1)).enumerate() {
+                    finish(first + i, row);
+                }
+            },
+        );
     }
     Ok(())
 }

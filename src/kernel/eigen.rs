@@ -2,11 +2,13 @@
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::linalg::householder;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatRef, Par};
+use faer::linalg::qr::no_pivoting::factor;
+use faer::{Accum, Conj, Mat, MatRef, Par};
 
 use super::Error;
-use super::svd::{Conditioning, product, thin_svd};
+use super::svd::{Conditioning, product};
 
 /// Up to this size all eigenvectors are computed: beyond, that takes longer than to find the leading ones.
 const DENSE: usize = 512;
@@ -38,12 +40,12 @@ pub fn leading(a: MatRef<'_, f64>, count: usize) -> Result<(Vec<f64>, Mat<f64>),
         let mut blocks = Mat::zeros(n, BLOCKS * width);
         for i in 0..BLOCKS {
             if i > 0 {
-                best = thin_svd(product(a, best.as_ref()).as_ref())?.u;
+                best = orthonormal(product(a, best.as_ref()));
             }
             blocks.get_mut(.., i * width..(i + 1) * width).copy_from(&best);
         }
-        let span = thin_svd(blocks.as_ref())?;
-        let span = span.u.get(.., ..span.conditioning(RESIDUAL * RESIDUAL).rank);
+        let span = orthonormal(blocks);
+        let span = span.as_ref();
         let image = product(a, span);
         let within = product(span.transpose(), image.as_ref());
         let (values, vectors) = largest(eigen(within.as_ref())?, width.min(span.ncols()));
@@ -130,6 +132,31 @@ pub fn eigenvalues(a: MatRef<'_, f64>) -> Result<Vec<f64>, Error> {
     self_adjoint_evd(a, values.as_mut(), None, Par::Seq, MemStack::new(&mut buffer), Default::default())
         .map_err(|_| Error::NoConvergence { rows: n, columns: n })?;
     Ok(values.column_vector().iter().copied().collect())
+}
+
+/// An orthonormal basis of what the columns of a tall matrix span, and as many more vectors as they are short of being independent.
+fn orthonormal(mut a: Mat<f64>) -> Mat<f64> {
+    let (rows, columns) = a.shape();
+    let block = factor::recommended_block_size::<f64>(rows, columns);
+    let mut coefficients = Mat::zeros(block, columns);
+    let scratch = factor::qr_in_place_scratch::<f64>(rows, columns, block, Par::Seq, Default::default());
+    let mut buffer = MemBuffer::new(scratch);
+    let stack = MemStack::new(&mut buffer);
+    factor::qr_in_place(a.as_mut(), coefficients.as_mut(), Par::Seq, stack, Default::default());
+    let mut basis = Mat::identity(rows, columns);
+    let scratch =
+        householder::apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>(rows, block, columns);
+    let mut buffer = MemBuffer::new(scratch);
+    let stack = MemStack::new(&mut buffer);
+    householder::apply_block_householder_sequence_on_the_left_in_place_with_conj(
+        a.as_ref(),
+        coefficients.as_ref(),
+        Conj::No,
+        basis.as_mut(),
+        Par::Seq,
+        stack,
+    );
+    basis
 }
 
 /// n x `width` signs that are the same everywhere and favour no direction.

@@ -36,6 +36,7 @@ pub mod svcca;
 pub mod svd;
 pub mod translate;
 pub mod translator;
+pub mod vectorized;
 
 #[cfg(test)]
 pub(crate) mod golden;

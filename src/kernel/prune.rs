@@ -2,16 +2,40 @@
 
 use std::sync::OnceLock;
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::Rows;
-use super::norm::dot;
+use super::norm::{dot, dots};
+use super::vectorized::vectorized;
 
 /// `D(a, b) = 1 - |a . b|` of unit vectors, clamped to [0, 1]: equation (3), row by row.
 #[inline(always)]
 pub fn distance(a: &[f32], b: &[f32]) -> f64 {
-    (1.0 - dot(a, b).abs()).clamp(0.0, 1.0)
+    apart(dot(a, b))
+}
+
+#[inline(always)]
+fn apart(dot: f64) -> f64 {
+    (1.0 - dot.abs()).clamp(0.0, 1.0)
+}
+
+/// The [`distance`]s between row `i` and all rows.
+fn distances(unit: Rows<'_>, i: usize, out: &mut [f64]) {
+    const ROWS: usize = 4;
+    let row = unit.row(i);
+    vectorized(
+        #[inline(always)]
+        || {
+            let (whole, rest) = out.as_chunks_mut::<ROWS>();
+            let passed = ROWS * whole.len();
+            for (i, out) in whole.iter_mut().enumerate() {
+                *out = dots(row, std::array::from_fn(|n| unit.row(ROWS * i + n))).map(apart);
+            }
+            for (i, out) in rest.iter_mut().enumerate() {
+                *out = distance(row, unit.row(passed + i));
+            }
+        },
+    );
 }
 
 /// The anchors kept, in the order chosen: starting from `start`, again and again the anchor farthest from all chosen
@@ -19,11 +43,7 @@ pub fn distance(a: &[f32], b: &[f32]) -> f64 {
 ///
 /// K x |S| distances, no K x K matrix.
 pub fn farthest_point(unit: Rows<'_>, start: usize, delta: f64) -> Vec<usize> {
-    let from = |latest: usize| {
-        let latest = unit.row(latest);
-        move |j: usize| distance(latest, unit.row(j))
-    };
-    follow(unit.len(), start, delta, from).chosen
+    follow(unit, start, delta, |_| None).chosen
 }
 
 /// Anchors in the order in which farthest-point sampling chooses them.
@@ -66,34 +86,39 @@ impl<'a> Distances<'a> {
 
     /// The path from `start` to where [`farthest_point`] at `delta` stops.
     pub fn path(&self, start: usize, delta: f64) -> Path {
-        let from = |latest: usize| {
-            let row = self.unit.row(latest);
-            let all = || Arch::new().dispatch(|| self.unit.iter().map(|other| distance(row, other)).collect());
-            let known = self.rows.get(latest).map(|known| known.get_or_init(all));
-            move |j: usize| known.map_or_else(|| distance(row, self.unit.row(j)), |known| known[j])
+        let all = |i: usize| {
+            let mut all = vec![0.0; self.unit.len()];
+            distances(self.unit, i, &mut all);
+            all.into()
         };
-        follow(self.unit.len(), start, delta, from)
+        follow(self.unit, start, delta, |i| Some(&**self.rows.get(i)?.get_or_init(|| all(i))))
     }
 }
 
-/// Farthest-point sampling of `count` anchors; `from(i)(j)` is the distance between i and j.
-fn follow<D: Fn(usize) -> f64>(count: usize, start: usize, delta: f64, from: impl Fn(usize) -> D) -> Path {
+/// Farthest-point sampling; `known(i)` are the distances between i and all, where they are known.
+fn follow<'d>(unit: Rows<'_>, start: usize, delta: f64, known: impl Fn(usize) -> Option<&'d [f64]>) -> Path {
+    let count = unit.len();
+    let mut computed = vec![0.0; count];
     let mut path = Path { chosen: vec![start], distances: vec![f64::INFINITY] };
     // Distance to the nearest chosen anchor; negative once chosen itself.
     let mut nearest = vec![f64::INFINITY; count];
-    let (mut latest, arch) = (start, Arch::new());
+    let mut latest = start;
     loop {
         nearest[latest] = -1.0;
         let mut farthest: Option<(usize, f64)> = None;
-        let from_latest = from(latest);
-        arch.dispatch(|| {
-            for (j, nearest) in nearest.iter_mut().enumerate().filter(|(_, nearest)| **nearest >= 0.0) {
-                *nearest = nearest.min(from_latest(j));
-                if farthest.is_none_or(|(_, distance)| *nearest > distance) {
-                    farthest = Some((j, *nearest));
-                }
+        let from_latest = match known(latest) {
+            Some(known) => known,
+            None => {
+                distances(unit, latest, &mut computed);
+                &computed
             }
-        });
+        };
+        for (j, (nearest, from_latest)) in nearest.iter_mut().zip(from_latest).enumerate() {
+            *nearest = nearest.min(*from_latest);
+            if *nearest >= 0.0 && farthest.is_none_or(|(_, distance)| *nearest > distance) {
+                farthest = Some((j, *nearest));
+            }
+        }
         match farthest {
             Some((j, distance)) if distance >= delta => {
                 path.chosen.push(j);

@@ -24,6 +24,7 @@ pub fn relative<'r>(
         Factor::Transposed(anchors.as_slice()),
         scratch,
         out,
+        #[inline(always)]
         |i, input| match center_normalize_row(row(i), mean, floor, input) {
             Centered::NotFinite => Err(NotFinite { row: i }),
             _ => Ok(()),

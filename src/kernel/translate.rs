@@ -103,10 +103,12 @@ impl Translation<'_> {
             Factor::Plain(self.matrix),
             scratch,
             out,
+            #[inline(always)]
             |i, input| match center_normalize_row(row(i), self.source_mean, floor, input) {
                 Centered::NotFinite => Err(NotFinite { row: i }),
                 _ => Ok(()),
             },
+            #[inline(always)]
             |i, output| {
                 let Some(x) = row(i) else { return output.fill(0.0) };
                 see(i, output);

@@ -19,7 +19,6 @@ use parquet::file::reader::ChunkReader;
 
 use super::Source;
 use super::window::{Held, Windows};
-use crate::column::buffers::Buffers;
 use crate::column::{Embeddings, Flaw, Width};
 use crate::kernel::block::BLOCK_ROWS;
 use crate::{Error, Result};
@@ -29,8 +28,6 @@ const USUAL_NAMES: [&str; 4] = ["embedding", "embeddings", "vector", "emb"];
 
 /// Bytes of a batch, about: larger than any cache, smaller than any budget.
 const BATCH_BYTES: usize = 4 << 20;
-/// Windows whose memory is kept for the next ones.
-const WINDOWS: usize = 8;
 /// Rows of a batch at most.
 const BATCH_ROWS: usize = 8192;
 
@@ -51,8 +48,6 @@ pub struct File {
     metadata: ArrowReaderMetadata,
     /// The end of the file, which is all of it where it is small.
     end: Option<Held>,
-    /// Memory for windows.
-    buffers: Buffers<u8>,
 }
 
 /// An embedding column of a file.
@@ -73,15 +68,14 @@ impl File {
         let options = ArrowReaderOptions::new()
             .with_offset_index_policy(PageIndexPolicy::Optional)
             .with_encoding_stats_as_mask(false);
-        let buffers = Buffers::new(WINDOWS);
-        let windows = Windows::footer(&source, &buffers);
+        let windows = Windows::footer(&source);
         let loaded = match windows.refusal() {
             None => caught(|| ArrowReaderMetadata::load(&windows, options))
                 .unwrap_or_else(|reason| Err(ParquetError::General(reason))),
             Some(refusal) => return Err(refusal),
         };
         let file = match loaded {
-            Ok(metadata) => Self { source, metadata, end: windows.held(), buffers },
+            Ok(metadata) => Self { source, metadata, end: windows.held() },
             Err(error) => {
                 let damaged = || Error::file(source.shown(), no_footer(&source, &error));
                 return Err(windows.refusal().unwrap_or_else(damaged));
@@ -119,7 +113,7 @@ impl File {
 
     /// Windows on these ranges, see [`Windows::new`]. What is known of the file from its footer on is not fetched again.
     pub fn windows(&self, ranges: Vec<Range<u64>>, streams: usize) -> Windows {
-        Windows::new(&self.source, ranges, streams, &self.buffers).with(self.end.as_ref())
+        Windows::new(&self.source, ranges, streams).with(self.end.as_ref())
     }
 
     /// Blake3 of all bytes, read once more where the file is not small; `None` where `stop` says so.
@@ -389,7 +383,7 @@ fn no_footer(source: &Source, error: &ParquetError) -> String {
     if source.size() == 0 {
         return "is empty, not a Parquet file".to_owned();
     }
-    let head = Windows::new(source, Vec::new(), 1, &Buffers::new(0)).get_bytes(0, 4);
+    let head = Windows::new(source, Vec::new(), 1).get_bytes(0, 4);
     if head.is_ok_and(|head| head.as_ref() == b"PAR1") {
         format!("begins as a Parquet file and has no usable footer: it is cut off or damaged ({error})")
     } else {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::Place;
 use super::lineage::hint;
-use crate::column::buffers::{Buffer, Buffers};
+use crate::column::buffers::Buffer;
 use crate::{Error, Result};
 
 /// Bytes of one part of an upload. Files smaller than that are put in one request.
@@ -27,8 +27,6 @@ pub struct Output {
     place: Place,
     /// What is not on its way yet, less than a part.
     rest: Buffer<u8>,
-    /// Memory for parts.
-    buffers: Buffers<u8>,
     /// What holds the parts before; files of one part need none.
     upload: Option<Upload>,
     written: u64,
@@ -53,18 +51,12 @@ pub struct Written {
 impl Output {
     /// A new file here; what is here now stays until the new file is complete.
     pub fn new(place: &Place) -> Self {
-        Self {
-            place: place.clone(),
-            rest: Buffer::default(),
-            buffers: Buffers::new(PARTS_IN_FLIGHT),
-            upload: None,
-            written: 0,
-        }
+        Self { place: place.clone(), rest: Buffer::default(), upload: None, written: 0 }
     }
 
     /// Makes the file visible, in place of what was there.
     pub fn complete(mut self) -> Result<Written> {
-        let rest = self.buffers.lend(std::mem::take(&mut self.rest));
+        let rest = self.place.parts().lend(std::mem::take(&mut self.rest));
         let runtime = self.place.runtime().clone();
         let done = match &mut self.upload {
             Some(upload) => runtime.block_on(upload.complete(rest)),
@@ -84,9 +76,7 @@ impl Output {
 
     /// Passes on what has become a part.
     fn send(&mut self) -> Result<()> {
-        let mut next = self.buffers.take();
-        next.reserve(PART);
-        let part = self.buffers.lend(std::mem::replace(&mut self.rest, next));
+        let part = self.place.parts().lend(std::mem::take(&mut self.rest));
         let runtime = self.place.runtime().clone();
         let upload = match &mut self.upload {
             Some(upload) => upload,
@@ -142,6 +132,9 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let mut left = bytes;
         while !left.is_empty() {
+            if self.rest.is_empty() {
+                self.rest = self.place.parts().take(PART);
+            }
             let (now, later) = left.split_at(left.len().min(PART - self.rest.len()));
             self.rest.extend_from_slice(now);
             left = later;

@@ -30,6 +30,9 @@ struct Home {
     store: Arc<dyn ObjectStore>,
     url: String,
     runtime: Handle,
+    /// Memory for what is read of files, and for what goes to them.
+    windows: Buffers<u8>,
+    parts: Buffers<u8>,
 }
 
 /// A file that is there: its size is known, so that no store is asked for a suffix.
@@ -44,6 +47,9 @@ pub struct Source {
 /// The files of this machine.
 const LOCAL: &str = "file://";
 
+/// Buffers of each kind that are kept for the next ones.
+const KEPT: usize = 32;
+
 /// Bytes asked for at a time where a file is read for its digest.
 const DIGEST_READ: u64 = 8 << 20;
 
@@ -54,8 +60,13 @@ impl Place {
     /// formats write it: nothing in it is encoded. Only in `http(s)://` URLs `%20` is a space.
     pub fn new(text: &str, stores: &Stores, runtime: &Handle) -> Result<Self> {
         let (url, path) = parse(text)?;
-        let home =
-            Home { store: stores.of(&url)?, url: url[..Position::BeforePath].to_owned(), runtime: runtime.clone() };
+        let home = Home {
+            store: stores.of(&url)?,
+            url: url[..Position::BeforePath].to_owned(),
+            runtime: runtime.clone(),
+            windows: Buffers::new(KEPT),
+            parts: Buffers::new(KEPT),
+        };
         Ok(Self { home: Arc::new(home), path, shown: text.to_owned() })
     }
 
@@ -100,6 +111,11 @@ impl Place {
     /// The runtime that the store's requests run on.
     pub fn runtime(&self) -> &Handle {
         &self.home.runtime
+    }
+
+    /// Memory for what goes to files here.
+    pub fn parts(&self) -> &Buffers<u8> {
+        &self.home.parts
     }
 
     /// The name of the file or folder.
@@ -232,14 +248,14 @@ impl Source {
 
     /// Blake3 of its bytes, read once more; `None` where `stop` says so.
     pub fn digest(&self, stop: &dyn Fn() -> bool) -> Result<Option<String>> {
-        let (mut digest, buffers) = (blake3::Hasher::new(), Buffers::new(1));
+        let mut digest = blake3::Hasher::new();
         let mut begin = 0;
         while begin < self.size() {
             if stop() {
                 return Ok(None);
             }
             let end = self.size().min(begin + DIGEST_READ);
-            let bytes = self.range(begin..end, &buffers).map_err(|error| self.refused(&error))?;
+            let bytes = self.range(begin..end).map_err(|error| self.refused(&error))?;
             digest.update(&bytes);
             begin = end;
         }
@@ -247,7 +263,7 @@ impl Source {
     }
 
     /// Some bytes of it, in a buffer that goes back when they are read no more.
-    pub fn range(&self, range: Range<u64>, buffers: &Buffers<u8>) -> object_store::Result<Bytes> {
+    pub fn range(&self, range: Range<u64>) -> object_store::Result<Bytes> {
         let (place, options) = (&self.place, self.get(Some(range)));
         let found = place.runtime().block_on(place.store().get_opts(place.path(), options))?;
         let length = usize::try_from(found.range.end - found.range.start).unwrap_or(usize::MAX);
@@ -255,7 +271,8 @@ impl Source {
             GetResultPayload::File(file, _) => (file, found.range.start),
             GetResultPayload::Stream(_) => return place.runtime().block_on(found.bytes()),
         };
-        let mut buffer = buffers.take();
+        let buffers = &place.home.windows;
+        let mut buffer = buffers.take(length);
         buffer.set_len(length);
         let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(&mut buffer));
         match read {

@@ -42,7 +42,7 @@ impl VectorBatches {
         });
         let windows = file.windows(ranges.collect(), 1);
         let source = Arc::new(windows.clone());
-        let opened = caught(|| VectorReader::new(source, file.arrow(), (column.index, width), group, buffers));
+        let opened = caught(|| VectorReader::new(source, file.arrow(), (column.index, Some(width)), group, buffers));
         let mut batches = Self { shown: file.shown().to_owned(), windows, reader: Reader::Done };
         batches.reader = match batches.checked(opened)? {
             Some(reader) => Reader::Vectors(Box::new(reader)),

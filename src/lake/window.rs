@@ -15,7 +15,6 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::Source;
 use crate::Error;
-use crate::column::buffers::Buffers;
 
 /// Bytes that all windows of one file hold together, about.
 const BUDGET: u64 = 16 << 20;
@@ -41,14 +40,13 @@ struct Inner {
     window: u64,
     keep: usize,
     held: Mutex<VecDeque<Held>>,
-    buffers: Buffers<u8>,
     /// What the store said when it refused bytes: the readers make text of it.
     refusal: Mutex<Option<Error>>,
 }
 
 impl Windows {
     /// A reader that will read the `wanted` ranges (column chunks, in any order) of as many `streams` at a time.
-    pub fn new(source: &Source, mut wanted: Vec<Range<u64>>, streams: usize, buffers: &Buffers<u8>) -> Self {
+    pub fn new(source: &Source, mut wanted: Vec<Range<u64>>, streams: usize) -> Self {
         wanted.sort_by_key(|range| range.start);
         let mut merged: Vec<Range<u64>> = Vec::new();
         for range in wanted {
@@ -65,15 +63,14 @@ impl Windows {
             window,
             keep,
             held: Mutex::default(),
-            buffers: buffers.clone(),
             refusal: Mutex::default(),
         }))
     }
 
     /// A reader for the footer: its first window is the end of the file.
-    pub fn footer(source: &Source, buffers: &Buffers<u8>) -> Self {
+    pub fn footer(source: &Source) -> Self {
         let tail = source.size().saturating_sub(SMALLEST);
-        let windows = Self::new(source, Vec::new(), 1, buffers);
+        let windows = Self::new(source, Vec::new(), 1);
         if source.size() > 0
             && let Ok(bytes) = windows.0.fetch(tail..source.size())
         {
@@ -104,7 +101,7 @@ impl Windows {
 impl Inner {
     fn fetch(&self, range: Range<u64>) -> Result<Bytes, ParquetError> {
         let length = range.end - range.start;
-        match self.source.range(range, &self.buffers) {
+        match self.source.range(range) {
             Ok(bytes) if bytes.len() as u64 == length => Ok(bytes),
             Ok(bytes) => Err(ParquetError::EOF(format!("{length} bytes were asked for and {} came", bytes.len()))),
             Err(error) => {

@@ -14,9 +14,12 @@ use datafusion::datasource::physical_plan::{FileScanConfig, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryLimit, MemoryPool, MemoryReservation};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use object_store::ObjectMeta;
+use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::vectors::VectorSource;
@@ -147,8 +150,15 @@ async fn row_group(context: &SessionContext, scan: &FileScanConfig) -> Result<(u
         scan.file_groups.iter().flat_map(|group| group.iter()).map(|file| file.object_meta.clone()).collect();
     files.sort_by(|a, b| (b.size, &a.location).cmp(&(a.size, &b.location)));
     files.dedup_by(|a, b| a.location == b.location);
-    let schema = scan.projected_schema()?;
     let vectors = scan.file_source().downcast_ref::<VectorSource>();
+    let source = vectors.map_or(scan.file_source(), VectorSource::whole);
+    let table = source.table_schema().table_schema();
+    let mut columns: Vec<Column> = source.filter().iter().flat_map(collect_columns).collect();
+    match source.projection() {
+        Some(projection) => columns.extend(projection.iter().flat_map(|projected| collect_columns(&projected.expr))),
+        None => columns.extend(table.fields().iter().enumerate().map(|(i, field)| Column::new(field.name(), i))),
+    }
+    let is_read = |name: &str| columns.iter().any(|column| table.field(column.index()).name() == name);
     let runtime = context.runtime_env();
     let store = runtime.object_store(&scan.object_store_url)?;
     let mut most = (0, String::new());
@@ -157,10 +167,16 @@ async fn row_group(context: &SessionContext, scan: &FileScanConfig) -> Result<(u
         let remembered = Some(runtime.cache_manager.get_file_metadata_cache());
         let footer = DFParquetMetadata::new(store.as_ref(), &file).with_file_metadata_cache(remembered);
         let footer = footer.fetch_metadata().await?;
-        let bytes = largest(&footer, |name| match vectors {
-            _ if schema.index_of(name).is_err() => 0,
-            Some(vectors) if vectors.has(name) => VectorSource::HELD,
-            _ => usize::MAX,
+        let parquet = footer.file_metadata();
+        let types = parquet_to_arrow_schema(parquet.schema_descr(), parquet.key_value_metadata())?;
+        let is_bounded = |name: &str| {
+            let field = types.field_with_name(name).ok();
+            vectors.zip(field).is_some_and(|(vectors, field)| vectors.is_bounded(name, field.data_type()))
+        };
+        let bytes = largest(&footer, |name| match is_read(name) {
+            false => 0,
+            true if is_bounded(name) => VectorSource::HELD,
+            true => usize::MAX,
         });
         if bytes > most.0 {
             let url = format!("{}{}", scan.object_store_url.as_str(), file.location);

@@ -94,6 +94,7 @@ struct Reader {
 
 impl Reader {
     async fn fetch(&self, range: Range<u64>) -> ParquetResult<Bytes> {
+        let length = range.end.saturating_sub(range.start);
         let options = GetOptions {
             range: Some(GetRange::Bounded(range)),
             if_match: self.file.e_tag.clone(),
@@ -101,7 +102,13 @@ impl Reader {
         };
         let found = self.store.get_opts(&self.file.location, options).await;
         let bytes = async { bytes(found?, &self.buffers).await };
-        bytes.await.map_err(|error| ParquetError::External(Box::new(error)))
+        let bytes = bytes.await.map_err(|error| ParquetError::External(Box::new(error)))?;
+        // A store gives what there is; the reader takes the length for granted.
+        if bytes.len() as u64 != length {
+            let message = format!("{length} bytes are wanted of a column, and the file ends after {}", bytes.len());
+            return Err(ParquetError::EOF(message));
+        }
+        Ok(bytes)
     }
 
     fn count(&self, range: &Range<u64>) {
@@ -117,7 +124,7 @@ async fn bytes(found: GetResult, buffers: &Buffers<u8>) -> object_store::Result<
         GetResultPayload::File(file, _) if LONG.contains(&length) => file,
         _ => return found.bytes().await,
     };
-    let (buffers, mut buffer) = (buffers.clone(), buffers.take());
+    let (buffers, mut buffer) = (buffers.clone(), buffers.take(length));
     let read = move || {
         buffer.set_len(length);
         file.seek(SeekFrom::Start(range.start))?;

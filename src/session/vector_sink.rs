@@ -96,7 +96,9 @@ impl VectorSink {
 
 fn vector_width(schema: &Schema, column: usize) -> Option<usize> {
     match schema.field(column).data_type() {
-        DataType::FixedSizeList(item, width) if *item.data_type() == DataType::Float32 => usize::try_from(*width).ok(),
+        DataType::FixedSizeList(item, width) if *item.data_type() == DataType::Float32 => {
+            usize::try_from(*width).ok().filter(|width| *width > 0)
+        }
         _ => None,
     }
 }
@@ -126,7 +128,7 @@ impl Parts {
 impl Write for Parts {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         if self.rest.is_empty() {
-            self.rest = self.buffers.take();
+            self.rest = self.buffers.take(PART);
         }
         let count = bytes.len().min(PART - self.rest.len());
         self.rest.extend_from_slice(&bytes[..count]);

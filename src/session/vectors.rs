@@ -28,10 +28,10 @@ use datafusion::datasource::physical_plan::{
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::functions::core::file_row_index;
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{Column, LambdaExpr};
 use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs, Projector};
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_expr::{HigherOrderFunctionExpr, PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
@@ -189,9 +189,16 @@ impl VectorSource {
     /// Bytes that are held of a column, at most.
     pub const HELD: usize = (WINDOW + AHEAD) as usize;
 
-    /// Whether this column's vectors are read from their pages.
-    pub fn has(&self, column: &str) -> bool {
-        self.vectors.iter().any(|vector| vector.field.name() == column)
+    /// Whether no more is held of this column, by its name and type in a file. Of lists of any length that are not all as long, all
+    /// of a row group is.
+    pub fn is_bounded(&self, column: &str, data_type: &DataType) -> bool {
+        let is_it = |vector: &Vector| vector.field.name() == column && vector.field.data_type() == data_type;
+        self.vectors.iter().any(|vector| vector.width.is_some() && is_it(vector))
+    }
+
+    /// The scan as the engine would do it.
+    pub fn whole(&self) -> &Arc<dyn FileSource> {
+        &self.whole
     }
 
     fn open(&self, partition: usize, file: PartitionedFile) -> Result<Box<dyn AsyncFileReader + Send>> {
@@ -217,6 +224,10 @@ fn moved(
 ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
     let mut is_complete = true;
     let moved = Arc::clone(expression).transform(|expression| {
+        // The engine computes these where it opens files, or by the number of columns that it knows.
+        let call = expression.downcast_ref::<ScalarFunctionExpr>();
+        let names_file = call.is_some_and(|call| call.name() == "input_file_name");
+        is_complete &= !names_file && !expression.is::<LambdaExpr>() && !expression.is::<HigherOrderFunctionExpr>();
         let Some(column) = expression.downcast_ref::<Column>() else { return Ok(Transformed::no(expression)) };
         let place = place_of(column.index());
         is_complete &= place.is_some();
@@ -320,7 +331,12 @@ impl Morselizer for Vectors {
             let metadata = ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new())?;
             let columns = source.vectors.iter().map(|vector| vector.column(&metadata));
             // What a file has otherwise than the table, the engine adapts.
-            let Some(columns) = columns.collect::<Option<Vec<_>>>() else { return whole.plan_file(file) };
+            let columns = columns.collect::<Option<Vec<_>>>();
+            // The engine counts the rows of a file in the order of the numbers that the row groups have, if they have any.
+            let groups = metadata.metadata().row_groups().iter().enumerate();
+            let in_order =
+                groups.into_iter().all(|(i, group)| group.ordinal().is_none_or(|it| usize::try_from(it) == Ok(i)));
+            let Some(columns) = columns.filter(|_| in_order) else { return whole.plan_file(file) };
             let planner = rest.plan_file(file.clone())?;
             let file = Arc::new(FileVectors { source, partition, file, metadata, columns, buffers });
             Ok(Box::new(Planner { planner, file }) as Box<dyn MorselPlanner>)
@@ -428,8 +444,10 @@ struct Group {
 /// Its vectors in one column.
 struct Chunk {
     /// The row group, the column, how many numbers a row has.
-    what: (usize, usize, usize),
+    what: (usize, usize, Option<usize>),
     bytes: Range<u64>,
+    /// Bytes of a row, about.
+    row: u64,
     window: Window,
     reader: VectorReader<Window>,
     /// Rows read.
@@ -508,14 +526,18 @@ impl FileVectors {
         let chunk = metadata.column(leaf);
         let (start, length) = chunk.byte_range();
         let window = Window::new(self.file.object_meta.size, start);
-        // Where all rows have as many numbers, the footer says how many. A wrong guess costs time, no more.
-        let width = vector.width.or_else(|| usize::try_from(chunk.num_values() / metadata.num_rows().max(1)).ok());
-        let what = (group, column, width.unwrap_or_default().max(1));
+        let what = (group, column, vector.width);
         let reader = self.reader(&window, what)?;
-        Ok(Chunk { what, bytes: start..start.saturating_add(length), window, reader, done: 0 })
+        let rows = u64::try_from(metadata.num_rows()).unwrap_or_default().max(1);
+        let row = length / rows + 1;
+        Ok(Chunk { what, bytes: start..start.saturating_add(length), row, window, reader, done: 0 })
     }
 
-    fn reader(&self, window: &Window, (group, column, width): (usize, usize, usize)) -> Result<VectorReader<Window>> {
+    fn reader(
+        &self,
+        window: &Window,
+        (group, column, width): (usize, usize, Option<usize>),
+    ) -> Result<VectorReader<Window>> {
         let source = Arc::new(window.clone());
         let reader = VectorReader::new(source, &self.metadata, (column, width), group, &self.buffers)?;
         reader.ok_or_else(|| internal_datafusion_err!("column {column} has no vectors"))
@@ -531,10 +553,9 @@ impl Chunk {
         rows: u64,
         pieces: &mut Vec<ArrayRef>,
     ) -> Result<()> {
-        let (_, _, width) = self.what;
         let mut left = usize::try_from(rows).unwrap_or(usize::MAX);
         while left > 0 {
-            let ahead = (left * width * size_of::<f32>()) as u64 + AHEAD;
+            let ahead = self.row.saturating_mul(left as u64).saturating_add(AHEAD);
             if let Some(wanted) = self.window.wanted(ahead, self.bytes.end) {
                 self.window.hold(wanted.start, reader.get_bytes(wanted).await?);
             }
@@ -693,6 +714,7 @@ impl Read for WindowRead {
 
 #[cfg(test)]
 mod tests {
+    use arrow::util::pretty::pretty_format_batches;
     use datafusion::prelude::SessionContext;
     use proptest::prelude::*;
 
@@ -783,6 +805,44 @@ mod tests {
         }
         let counted = batches(&session, &format!("SELECT count(*) {from}")).await;
         assert_eq!(counted[0].column(0).as_primitive::<Int64Type>().value(0), 200);
+    }
+
+    /// What is computed over vectors, and what only the engine computes.
+    #[tokio::test]
+    async fn expressions_are_those_of_the_engine() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = table(folder.path()).await;
+        let from = format!("FROM '{}/p=a/'", folder.path().display());
+        let one = |sql: String| {
+            let session = &session;
+            async move { pretty_format_batches(&batches(session, &sql).await).unwrap().to_string() }
+        };
+        let files =
+            one(format!("SELECT count(*) AS n {from} WHERE input_file_name() || v[1] LIKE '%x.parquet%'")).await;
+        assert!(files.contains("| 100 |"), "{files}");
+        let files = one(format!("SELECT input_file_name() || array_length(v) AS f {from} LIMIT 1")).await;
+        assert!(files.contains("x.parquet3"), "{files}");
+        batches(&session, "SET datafusion.sql_parser.dialect = 'duckdb'").await;
+        let doubled = format!("SELECT 'a' AS s, i, array_transform(v, x -> x * 2)[2] AS y {from} WHERE i = 7");
+        let doubled = one(doubled).await;
+        assert!(doubled.contains("| a | 7 | 16.0 |"), "{doubled}");
+        let doubled = format!("SELECT 'a' AS s, i, array_transform(v, x -> x * 2)[2] AS y {from} ORDER BY i LIMIT 1");
+        let doubled = one(doubled).await;
+        assert!(doubled.contains("| a | 0 | 2.0 |"), "{doubled}");
+    }
+
+    /// Rows that are NULL in a column without NULL numbers: what is hidden in them is NULL or not.
+    #[tokio::test]
+    async fn null_rows_are_written_whatever_is_hidden_in_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = table(folder.path()).await;
+        let to = folder.path().join("out.parquet");
+        let unit = "CASE WHEN i % 3 = 1 THEN emb_normalize(v) END";
+        let rows = format!("SELECT i, {unit} AS v FROM '{}/p=a/'", folder.path().display());
+        batches(&session, &format!("COPY ({rows}) TO '{}' STORED AS PARQUET", to.display())).await;
+        let counts = format!("SELECT count(*) AS n, count(v) AS v FROM '{}'", to.display());
+        let counts = pretty_format_batches(&batches(&session, &counts).await).unwrap().to_string();
+        assert!(counts.contains("| 100 | 33 |"), "{counts}");
     }
 
     /// Pages beyond what is held at a time, and irregular rows after a long way.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use object_store::ObjectMeta;
 
 use super::reembed::List;
-use super::rewrite::{Recipe, Rewrite, Step};
+use super::rewrite::{Memory, Recipe, Rewrite, Step};
 use super::{OnBad, Orphans, Request};
 use crate::column::Translator;
 use crate::column::describe::encoder_name;
@@ -465,7 +465,8 @@ fn recipe(request: &Request) -> Result<Recipe> {
             translator.confidence().map_err(failed)?;
         }
     }
-    Ok(Recipe { steps, settings: request.settings.clone(), null_bad: request.on_bad == OnBad::Null })
+    let (settings, null_bad) = (request.settings.clone(), request.on_bad == OnBad::Null);
+    Ok(Recipe { steps, settings, null_bad, memory: Memory::default() })
 }
 
 /// What to say where a file's vectors are not the translator's source vectors.

@@ -19,6 +19,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
 use serde_json::Value;
 
+use crate::column::buffers::Buffers;
 use crate::column::page_writer::{self, PageEncoder, PageWriter};
 use crate::column::{Flaw, Translator};
 use crate::kernel::block::Scratch;
@@ -42,6 +43,9 @@ const PART_BYTES: usize = 32 << 20;
 /// Row groups of a file at most: Parquet counts them in 16 bits.
 const MOST_PARTS: usize = i16::MAX as usize;
 
+/// Batches and their pages whose memory is kept for the next ones.
+const KEPT: usize = 64;
+
 /// Values of the origin column that are written at a time.
 const ORIGINS: u64 = 1024;
 
@@ -54,6 +58,21 @@ pub struct Recipe {
     pub settings: Settings,
     /// Whether a bad row becomes NULL; otherwise the first is an error.
     pub null_bad: bool,
+    /// Memory for all of them.
+    pub memory: Memory,
+}
+
+/// Memory that is used again: for the numbers of batches, and for pages.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    numbers: Buffers<f32>,
+    pages: Buffers<u8>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { numbers: Buffers::new(KEPT), pages: Buffers::new(KEPT) }
+    }
 }
 
 /// A column to translate.

@@ -16,10 +16,6 @@ use crate::kernel::translate::NotFinite;
 use crate::lake::file::{File, VectorColumn};
 use crate::{Error, Result};
 
-/// Batches and pages whose memory is kept for the next ones: those of two parts.
-const BATCHES: usize = 16;
-const PAGES: usize = 64;
-
 /// The least number that `f16` rounds to infinity.
 const BEYOND_F16: f32 = 65520.0;
 
@@ -101,8 +97,8 @@ impl Vector {
             translator: step.translator.clone(),
             numbers,
             field: Arc::new(field),
-            buffers: Buffers::new(BATCHES),
-            pages: Buffers::new(PAGES),
+            buffers: recipe.memory.numbers.clone(),
+            pages: recipe.memory.pages.clone(),
             null_bad: recipe.null_bad,
         }
     }
@@ -135,8 +131,9 @@ impl Vector {
             row: first + flaw.row().unwrap_or_default() as u64,
             flaw,
         }));
-        let mut translated = self.buffers.take();
-        translated.set_len(view.len() * translator.target_width);
+        let count = view.len() * translator.target_width;
+        let mut translated = self.buffers.take(count);
+        translated.set_len(count);
         let mut lengths = vec![0.0; if confidence { view.len() } else { 0 }];
         let see = |row: usize, unscaled: &[f32]| {
             if let Some(length) = lengths.get_mut(row) {
