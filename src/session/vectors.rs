@@ -800,7 +800,7 @@ mod tests {
             }
             assert_eq!(found, want.iter().map(|&i| (i, vector(i))).collect::<Vec<_>>(), "{sql}");
             let plan = batches(&session, &format!("EXPLAIN FORMAT indent {sql}")).await;
-            let plan = arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
+            let plan = pretty_format_batches(&plan).unwrap().to_string();
             assert_eq!(plan.contains("vectors=[v"), is_ours, "{sql}: {plan}");
         }
         let counted = batches(&session, &format!("SELECT count(*) {from}")).await;
