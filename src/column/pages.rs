@@ -340,7 +340,9 @@ impl Values {
             Encoding::BYTE_STREAM_SPLIT if bytes.len() == length => Ok(Self::Split(item, bytes, count, 0)),
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY if dictionary > 0 && !bytes.is_empty() => {
                 let width = u32::from(bytes.split_to(1)[0]);
-                if width > 32 { Err(Irregular) } else { Ok(Self::Dictionary(Hybrid::new(bytes, width))) }
+                // Indexes of no bits say nothing where there is a choice.
+                let is_sane = if dictionary > 1 { (1..=32).contains(&width) } else { width <= 32 };
+                if is_sane { Ok(Self::Dictionary(Hybrid::new(bytes, width))) } else { Err(Irregular) }
             }
             _ if count == 0 => Ok(Self::None),
             _ => Err(Irregular),

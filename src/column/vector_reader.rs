@@ -30,6 +30,8 @@ pub struct VectorReader<R: ChunkReader> {
     group: usize,
     item: FieldRef,
     pages: SerializedPageReader<R>,
+    /// Levels that the pages to come have, as the footer says.
+    levels: i64,
     decoded: Pages,
     buffers: Buffers<f32>,
     /// Rows handed over.
@@ -83,6 +85,7 @@ impl<R: ChunkReader + 'static> VectorReader<R> {
             group,
             item: Arc::new(item.as_ref().clone().with_data_type(DataType::Float32)),
             pages,
+            levels: chunk.num_values(),
             decoded,
             buffers: buffers.clone(),
             done: 0,
@@ -130,12 +133,25 @@ impl<R: ChunkReader + 'static> VectorReader<R> {
         }
     }
 
+    fn next_page(&mut self) -> Result<Option<Page>> {
+        let page = self.pages.get_next_page()?;
+        if let Some(page @ (Page::DataPage { .. } | Page::DataPageV2 { .. })) = &page {
+            self.levels -= i64::from(page.num_values());
+            // The general reader, asked for as many rows as there are, would not notice.
+            if self.levels < 0 {
+                let message = "a page has more values than the footer says: the file is damaged".to_owned();
+                return Err(ParquetError::General(message));
+            }
+        }
+        Ok(page)
+    }
+
     /// The rows from here on up to where a regular page begins with a row of its own.
     fn irregular_rows(&mut self, batch_rows: usize) -> Result<General> {
         self.ranges += 1;
         let mut end = None;
         while end.is_none() && self.ranges <= MOST_RANGES {
-            let Some(page) = self.pages.get_next_page()? else { break };
+            let Some(page) = self.next_page()? else { break };
             let is_data = !matches!(page, Page::DictionaryPage { .. });
             match self.decoded.take(page) {
                 Ok(()) if is_data => end = self.decoded.rows_before().and_then(|rows| usize::try_from(rows).ok()),
@@ -167,7 +183,7 @@ impl<R: ChunkReader + 'static> VectorReader<R> {
             }
             let taken = match filled {
                 Err(Irregular) => Err(Irregular),
-                Ok(_) => match self.pages.get_next_page()? {
+                Ok(_) => match self.next_page()? {
                     Some(page) => self.decoded.take(page),
                     None if self.decoded.is_complete() => break,
                     // The general reader says what is wrong with a row that does not end.
