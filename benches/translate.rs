@@ -238,13 +238,9 @@ fn main() -> Result<(), Failure> {
 fn memory() -> Result<(), Failure> {
     println!("| job | cores | seconds | peak MB |\n|---|---|---|---|");
     let tell = |what: &str, lake: &Lake, run: Run| {
-        let Sample { seconds, peak_kb, .. } = measure(run.cores, &lake.command(run))?;
+        let Sample { seconds, peak_kb, .. } = lake.run(run)?;
         let peak = peak_kb.unwrap_or(f64::NAN) / 1024.0;
         println!("| {what} | {} | {seconds:.1} | {peak:.0} |", run.cores);
-        let out = lake.path("out");
-        if Path::new(&out).exists() {
-            std::fs::remove_dir_all(out)?;
-        }
         Ok::<_, Failure>(())
     };
     for (rows, files) in LAKES {
@@ -378,6 +374,16 @@ impl<'a> Lake<'a> {
         }
     }
 
+    /// What a job takes; what it writes is removed.
+    fn run(&self, run: Run) -> Result<Sample, Failure> {
+        let sample = measure(run.cores, &self.command(run))?;
+        let out = self.path("out");
+        if Path::new(&out).exists() {
+            std::fs::remove_dir_all(out)?;
+        }
+        Ok(sample)
+    }
+
     fn measured(mut self, rounds: usize) -> Result<Self, Failure> {
         let (source, target) = self.shape;
         let mut operands = Operands {
@@ -387,16 +393,9 @@ impl<'a> Lake<'a> {
         };
         for _ in 0..rounds {
             for (index, run) in self.runs.iter().enumerate() {
-                let mut once = || {
-                    let sample = match run.job {
-                        Job::Faer => operands.multiply(self.shape, run.cores)?,
-                        _ => measure(run.cores, &self.command(*run))?,
-                    };
-                    let out = self.path("out");
-                    if Path::new(&out).exists() {
-                        std::fs::remove_dir_all(out)?;
-                    }
-                    Ok::<_, Failure>(sample)
+                let mut once = || match run.job {
+                    Job::Faer => operands.multiply(self.shape, run.cores),
+                    _ => self.run(*run),
                 };
                 once()?;
                 let sample = once()?;

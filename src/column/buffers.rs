@@ -1,6 +1,8 @@
 //! Memory that is used again, in huge pages where the system has them: fresh pages, and many of them, cost more than what is
 //! written to them.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -163,6 +165,17 @@ impl<T: Pod + Send> Buffers<T> {
     /// The bytes of a buffer, without a copy.
     pub fn lend(&self, buffer: Buffer<T>) -> Bytes {
         Bytes::from_owner(Lent { buffer, home: self.clone() })
+    }
+}
+
+impl Buffers<u8> {
+    /// So many bytes of a file from a position on, in a buffer that goes back when they are read no more.
+    pub fn read(&self, mut file: &File, start: u64, length: usize) -> std::io::Result<Bytes> {
+        let mut buffer = self.take(length);
+        buffer.set_len(length);
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(&mut buffer)?;
+        Ok(self.lend(buffer))
     }
 }
 

@@ -31,7 +31,8 @@ pub struct PageEncoder {
     nullable: (bool, bool),
     /// The definition level of a number.
     full: u8,
-    codec: Codec,
+    /// `None` where pages are not compressed.
+    codec: Option<Codec>,
     /// A page before it is compressed.
     page: Buffer<u8>,
     buffers: Buffers<u8>,
@@ -39,7 +40,6 @@ pub struct PageEncoder {
 
 /// How pages are compressed.
 enum Codec {
-    None,
     Zstd(i32, zstd::bulk::Compressor<'static>),
     Snappy(Box<snap::raw::Encoder>),
 }
@@ -55,7 +55,6 @@ pub struct EncodedPage {
 impl Codec {
     fn of(compression: Compression) -> Result<Option<Self>> {
         Ok(Some(match compression {
-            Compression::UNCOMPRESSED => Self::None,
             Compression::ZSTD(level) => Self::zstd(level.compression_level())?,
             Compression::SNAPPY => Self::Snappy(Box::new(snap::raw::Encoder::new())),
             _ => return Ok(None),
@@ -69,7 +68,6 @@ impl Codec {
     /// Bytes that so many become at most.
     fn most(&self, bytes: usize) -> usize {
         match self {
-            Self::None => bytes,
             Self::Zstd(..) => zstd::zstd_safe::compress_bound(bytes),
             Self::Snappy(_) => snap::raw::max_compress_len(bytes),
         }
@@ -79,10 +77,6 @@ impl Codec {
     fn compress(&mut self, page: &[u8], out: &mut Buffer<u8>) -> Result<()> {
         let (begin, most) = (out.len(), self.most(page.len()));
         let length = match self {
-            Self::None => {
-                out.extend_from_slice(page);
-                return Ok(());
-            }
             Self::Zstd(_, zstd) => zstd.compress_to_buffer(page, out.more(most))?,
             Self::Snappy(snappy) => {
                 snappy.compress(page, out.more(most)).map_err(|error| ParquetError::External(Box::new(error)))?
@@ -94,7 +88,6 @@ impl Codec {
 
     fn another(&self) -> Result<Self> {
         match self {
-            Self::None => Ok(Self::None),
             Self::Zstd(level, _) => Self::zstd(*level),
             Self::Snappy(_) => Ok(Self::Snappy(Box::new(snap::raw::Encoder::new()))),
         }
@@ -114,7 +107,10 @@ impl PageEncoder {
         let column = schema.column(leaf);
         let item = Item::of(&column).filter(|_| column.max_rep_level() == 1 && width > 0);
         let Some(item) = item else { return Ok(None) };
-        let Some(codec) = Codec::of(compression)? else { return Ok(None) };
+        let codec = Codec::of(compression)?;
+        if codec.is_none() && compression != Compression::UNCOMPRESSED {
+            return Ok(None);
+        }
         let root = schema.get_column_root(leaf).get_basic_info();
         let optional = root.has_repetition() && root.repetition() == Repetition::OPTIONAL;
         let full = u8::try_from(column.max_def_level()).unwrap_or_default();
@@ -124,7 +120,8 @@ impl PageEncoder {
 
     /// Another one for the same column, for another thread.
     pub fn another(&self) -> Result<Self> {
-        Ok(Self { codec: self.codec.another()?, page: Buffer::default(), buffers: self.buffers.clone(), ..*self })
+        let codec = self.codec.as_ref().map(Codec::another).transpose()?;
+        Ok(Self { codec, page: Buffer::default(), buffers: self.buffers.clone(), ..*self })
     }
 
     /// The pages of rows: k numbers each, also of those that are NULL, whose numbers are not written. A number is NULL where
@@ -141,7 +138,10 @@ impl PageEncoder {
             nulls.map(|nulls| nulls.slice(first, count)).filter(|nulls| nulls.null_count() > 0)
         };
         // All pages in one buffer. A row has its numbers, two runs of levels at most, and some for NULL.
-        let most = |rows: usize| self.codec.most(rows * (self.item.size() * width + 32) + 64);
+        let most = |rows: usize| {
+            let page = rows * (self.item.size() * width + 32) + 64;
+            self.codec.as_ref().map_or(page, |codec| codec.most(page))
+        };
         let most = rows / at_a_time * most(at_a_time) + most(rows % at_a_time);
         let (mut all, mut pages) = (self.buffers.take(most), Vec::new());
         let mut page = std::mem::take(&mut self.page);
@@ -150,20 +150,22 @@ impl PageEncoder {
             let (nulls, null_items) = (some(nulls, first, count), some(null_items, first * width, count * width));
             // What is in a NULL row is nothing.
             let null_items = null_items.filter(|items| {
-                let valid = (0..count).filter(|&row| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)));
-                valid.into_iter().any(|row| items.slice(row * width, width).null_count() > 0)
+                let mut valid = (0..count).filter(|&row| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)));
+                valid.any(|row| items.slice(row * width, width).null_count() > 0)
             });
             let values = &values[first * width..][..count * width];
             let begin = all.len();
-            if matches!(self.codec, Codec::None) {
-                let levels = self.page(values, nulls.as_ref(), null_items.as_ref(), &mut all)?;
-                pages.push((begin..all.len(), all.len() - begin, levels, count));
-            } else {
-                page.truncate(0);
-                let levels = self.page(values, nulls.as_ref(), null_items.as_ref(), &mut page)?;
-                self.codec.compress(&page, &mut all)?;
-                pages.push((begin..all.len(), page.len(), levels, count));
-            }
+            page.truncate(0);
+            let plain = if self.codec.is_none() { &mut all } else { &mut page };
+            let levels = self.page(values, nulls.as_ref(), null_items.as_ref(), plain)?;
+            let uncompressed = match &mut self.codec {
+                None => all.len() - begin,
+                Some(codec) => {
+                    codec.compress(&page, &mut all)?;
+                    page.len()
+                }
+            };
+            pages.push((begin..all.len(), uncompressed, levels, count));
         }
         self.page = page;
         // A chunk that is held keeps its pages: not the memory that they did not need.
@@ -181,7 +183,7 @@ impl PageEncoder {
 
     /// Adds a page that is not compressed, and says how many levels it has.
     fn page(
-        &mut self,
+        &self,
         values: &[f32],
         nulls: Option<&NullBuffer>,
         null_items: Option<&NullBuffer>,

@@ -195,28 +195,15 @@ impl Pages {
 
     /// How many numbers the first row has that is not NULL, as far as the page says.
     fn first_width(&self, repetition: Bytes, definition: Option<Bytes>, count: usize) -> Result<usize, Irregular> {
-        let mut repetition = Hybrid::new(repetition, 1);
-        let mut definition = definition.map(|bytes| Hybrid::new(bytes, 32 - self.full.leading_zeros()));
-        let (mut begins, mut defined) = ((0, 0), (self.full, if definition.is_none() { count } else { 0 }));
-        let (mut left, mut width) = (count, 0);
-        while left > 0 {
-            if begins.1 == 0 {
-                begins = repetition.run()?;
-            }
-            if let (0, Some(definition)) = (defined.1, &mut definition) {
-                defined = definition.run()?;
-            }
-            let run = begins.1.min(defined.1).min(left);
-            match (begins.0, width) {
-                (0, 0) if defined.0 != self.full => {}
+        let (mut levels, mut width) = (Levels::new(repetition, definition, self.full, count), 0);
+        while let Some((repetition, definition, run)) = levels.run()? {
+            match (repetition, width) {
+                (0, 0) if definition != self.full => {}
                 (0, 0) if run > 1 => return Ok(1),
                 (0, 0) => width = 1,
                 (0, _) => break,
                 _ => width += run,
             }
-            begins.1 -= run;
-            defined.1 -= run;
-            left -= run;
         }
         Ok(width)
     }
@@ -231,21 +218,11 @@ impl Pages {
         if self.width == 0 {
             return Err(Irregular);
         }
-        let mut repetition = Hybrid::new(repetition, 1);
-        let mut definition = definition.map(|bytes| Hybrid::new(bytes, 32 - self.full.leading_zeros()));
-        let (mut left, mut open) = (count, self.open);
-        let (mut begins, mut defined) = ((0, 0), (self.full, if definition.is_none() { count } else { 0 }));
+        let (mut levels, mut open) = (Levels::new(repetition, definition, self.full, count), self.open);
         let (mut spans, mut begin): (Vec<Span>, u64) = (Vec::new(), 0);
-        while left > 0 {
-            if begins.1 == 0 {
-                begins = repetition.run()?;
-            }
-            if let (0, Some(definition)) = (defined.1, &mut definition) {
-                defined = definition.run()?;
-            }
-            let run = begins.1.min(defined.1).min(left);
-            if defined.0 == self.full {
-                open = match begins.0 {
+        while let Some((repetition, definition, run)) = levels.run()? {
+            if definition == self.full {
+                open = match repetition {
                     // Each of them begins a row, after one that is complete.
                     0 if open == self.width && (run == 1 || self.width == 1) => 1,
                     1 if open + run <= self.width => open + run,
@@ -255,18 +232,52 @@ impl Pages {
                     Some(Span::Numbers(count)) => *count += run,
                     _ => spans.push(Span::Numbers(run)),
                 }
-            } else if defined.0 == 0 && self.nullable && begins.0 == 0 && open == self.width {
+            } else if definition == 0 && self.nullable && repetition == 0 && open == self.width {
                 spans.push(Span::Nulls(run));
             } else {
                 return Err(Irregular);
             }
-            begin += if begins.0 == 0 { run as u64 } else { 0 };
-            begins.1 -= run;
-            defined.1 -= run;
-            left -= run;
+            begin += if repetition == 0 { run as u64 } else { 0 };
         }
         self.open = open;
         Ok((spans, begin))
+    }
+}
+
+/// The levels of a page, run by run.
+struct Levels {
+    repetition: Hybrid,
+    definition: Option<Hybrid>,
+    /// A level, and how many of its run are left.
+    begins: (u32, usize),
+    defined: (u32, usize),
+    left: usize,
+}
+
+impl Levels {
+    /// `count` of them. Where there are no definition levels, all are `full`.
+    fn new(repetition: Bytes, definition: Option<Bytes>, full: u32, count: usize) -> Self {
+        let definition = definition.map(|bytes| Hybrid::new(bytes, 32 - full.leading_zeros()));
+        let defined = (full, if definition.is_none() { count } else { 0 });
+        Self { repetition: Hybrid::new(repetition, 1), definition, begins: (0, 0), defined, left: count }
+    }
+
+    /// A repetition and a definition level, and how many times they come in a row at least; `None` after the last.
+    fn run(&mut self) -> Result<Option<(u32, u32, usize)>, Irregular> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        if self.begins.1 == 0 {
+            self.begins = self.repetition.run()?;
+        }
+        if let (0, Some(definition)) = (self.defined.1, &mut self.definition) {
+            self.defined = definition.run()?;
+        }
+        let run = self.begins.1.min(self.defined.1).min(self.left);
+        self.begins.1 -= run;
+        self.defined.1 -= run;
+        self.left -= run;
+        Ok(Some((self.begins.0, self.defined.0, run)))
     }
 }
 

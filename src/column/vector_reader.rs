@@ -55,8 +55,8 @@ struct General {
 }
 
 impl<R: ChunkReader + 'static> VectorReader<R> {
-    /// Of the rows of row group `group` of a file, expected to have `width` numbers, or as many as the first one. `None` where the column, by its number in the
-    /// file's schema, is not a list of `f32` or `f16`, or a fixed-size one of another width.
+    /// Of the rows of row group `group` of a file, expected to have `width` numbers, or as many as the first one. `None` where the
+    /// column, by its number in the file's schema, is not a list of `f32` or `f16`, or a fixed-size one of another width.
     pub fn new(
         source: Arc<R>,
         metadata: &ArrowReaderMetadata,

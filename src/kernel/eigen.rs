@@ -48,7 +48,7 @@ pub fn leading(a: MatRef<'_, f64>, count: usize) -> Result<(Vec<f64>, Mat<f64>),
         let span = span.as_ref();
         let image = product(a, span);
         let within = product(span.transpose(), image.as_ref());
-        let (values, vectors) = largest(eigen(within.as_ref())?, width.min(span.ncols()));
+        let (values, vectors) = largest(eigen(within.as_ref())?, width);
         best = product(span, vectors.as_ref());
         let image = product(image.as_ref(), vectors.as_ref());
         let residual = |j: usize| (image.col(j) - faer::Scale(values[j]) * best.col(j)).norm_l2();

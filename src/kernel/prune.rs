@@ -20,9 +20,9 @@ fn apart(dot: f64) -> f64 {
 }
 
 /// The [`distance`]s between row `i` and all rows.
-fn distances(unit: Rows<'_>, i: usize, out: &mut [f64]) {
+fn distances(unit: Rows<'_>, i: usize) -> Vec<f64> {
     const ROWS: usize = 4;
-    let row = unit.row(i);
+    let (row, mut out) = (unit.row(i), vec![0.0; unit.len()]);
     vectorized(
         #[inline(always)]
         || {
@@ -36,6 +36,7 @@ fn distances(unit: Rows<'_>, i: usize, out: &mut [f64]) {
             }
         },
     );
+    out
 }
 
 /// The anchors kept, in the order chosen: starting from `start`, again and again the anchor farthest from all chosen
@@ -43,7 +44,7 @@ fn distances(unit: Rows<'_>, i: usize, out: &mut [f64]) {
 ///
 /// K x |S| distances, no K x K matrix.
 pub fn farthest_point(unit: Rows<'_>, start: usize, delta: f64) -> Vec<usize> {
-    follow(unit, start, delta, |_| None).chosen
+    Distances { unit, rows: Vec::new() }.path(start, delta).chosen
 }
 
 /// Anchors in the order in which farthest-point sampling chooses them.
@@ -70,7 +71,7 @@ impl Path {
 #[derive(Debug)]
 pub struct Distances<'a> {
     unit: Rows<'a>,
-    /// Empty where all rows would take more than [`MOST_DISTANCES`].
+    /// Empty where none is kept: all would take more than [`MOST_DISTANCES`], or there is one path.
     rows: Vec<OnceLock<Box<[f64]>>>,
 }
 
@@ -86,46 +87,35 @@ impl<'a> Distances<'a> {
 
     /// The path from `start` to where [`farthest_point`] at `delta` stops.
     pub fn path(&self, start: usize, delta: f64) -> Path {
-        let all = |i: usize| {
-            let mut all = vec![0.0; self.unit.len()];
-            distances(self.unit, i, &mut all);
-            all.into()
-        };
-        follow(self.unit, start, delta, |i| Some(&**self.rows.get(i)?.get_or_init(|| all(i))))
-    }
-}
-
-/// Farthest-point sampling; `known(i)` are the distances between i and all, where they are known.
-fn follow<'d>(unit: Rows<'_>, start: usize, delta: f64, known: impl Fn(usize) -> Option<&'d [f64]>) -> Path {
-    let count = unit.len();
-    let mut computed = vec![0.0; count];
-    let mut path = Path { chosen: vec![start], distances: vec![f64::INFINITY] };
-    // Distance to the nearest chosen anchor; negative once chosen itself.
-    let mut nearest = vec![f64::INFINITY; count];
-    let mut latest = start;
-    loop {
-        nearest[latest] = -1.0;
-        let mut farthest: Option<(usize, f64)> = None;
-        let from_latest = match known(latest) {
-            Some(known) => known,
-            None => {
-                distances(unit, latest, &mut computed);
-                &computed
+        let mut path = Path { chosen: vec![start], distances: vec![f64::INFINITY] };
+        // Distance to the nearest chosen anchor; negative once chosen itself.
+        let mut nearest = vec![f64::INFINITY; self.unit.len()];
+        let mut latest = start;
+        loop {
+            nearest[latest] = -1.0;
+            let mut farthest: Option<(usize, f64)> = None;
+            let computed;
+            let from_latest = match self.rows.get(latest) {
+                Some(kept) => kept.get_or_init(|| distances(self.unit, latest).into()),
+                None => {
+                    computed = distances(self.unit, latest).into_boxed_slice();
+                    &computed
+                }
+            };
+            for (j, (nearest, from_latest)) in nearest.iter_mut().zip(from_latest).enumerate() {
+                *nearest = nearest.min(*from_latest);
+                if *nearest >= 0.0 && farthest.is_none_or(|(_, distance)| *nearest > distance) {
+                    farthest = Some((j, *nearest));
+                }
             }
-        };
-        for (j, (nearest, from_latest)) in nearest.iter_mut().zip(from_latest).enumerate() {
-            *nearest = nearest.min(*from_latest);
-            if *nearest >= 0.0 && farthest.is_none_or(|(_, distance)| *nearest > distance) {
-                farthest = Some((j, *nearest));
+            match farthest {
+                Some((j, distance)) if distance >= delta => {
+                    path.chosen.push(j);
+                    path.distances.push(distance);
+                    latest = j;
+                }
+                _ => return path,
             }
-        }
-        match farthest {
-            Some((j, distance)) if distance >= delta => {
-                path.chosen.push(j);
-                path.distances.push(distance);
-                latest = j;
-            }
-            _ => return path,
         }
     }
 }

@@ -13,8 +13,8 @@ impl<R, F: FnMut() -> R> NullaryFnOnce for Loop<F> {
     }
 }
 
-/// Runs `work`, compiled once more for processors with more instructions than all have. Only what is inlined has them: the closure, and what
-/// it calls, say `#[inline(always)]`. Sums keep their order, so that the bits are the same with any.
+/// Runs `work`, compiled once more for processors with more instructions than all have. Only what is inlined has them: the
+/// closure, and what it calls, say `#[inline(always)]`. Sums keep their order, so that the bits are the same with any.
 pub fn vectorized<R>(work: impl FnMut() -> R) -> R {
     Arch::new().dispatch(Loop(work))
 }

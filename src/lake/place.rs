@@ -1,6 +1,5 @@
 //! Where files are: a path in an object store, as a person named it.
 
-use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Component, Path as LocalPath, PathBuf};
 use std::sync::Arc;
@@ -267,18 +266,12 @@ impl Source {
         let (place, options) = (&self.place, self.get(Some(range)));
         let found = place.runtime().block_on(place.store().get_opts(place.path(), options))?;
         let length = usize::try_from(found.range.end - found.range.start).unwrap_or(usize::MAX);
-        let (mut file, start) = match found.payload {
+        let (file, start) = match found.payload {
             GetResultPayload::File(file, _) => (file, found.range.start),
             GetResultPayload::Stream(_) => return place.runtime().block_on(found.bytes()),
         };
-        let buffers = &place.home.windows;
-        let mut buffer = buffers.take(length);
-        buffer.set_len(length);
-        let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(&mut buffer));
-        match read {
-            Ok(()) => Ok(buffers.lend(buffer)),
-            Err(error) => Err(object_store::Error::Generic { store: "local", source: Box::new(error) }),
-        }
+        let read = place.home.windows.read(&file, start, length);
+        read.map_err(|error| object_store::Error::Generic { store: "local", source: Box::new(error) })
     }
 
     /// What the store said when it was asked for bytes.

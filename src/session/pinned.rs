@@ -3,7 +3,6 @@
 //! A scan asks for a file's footer and for its columns one after the other. Should the file be replaced meanwhile, the parts
 //! would not belong together, and nobody would know: so whoever asks for columns names the version that was listed.
 
-use std::io::{Read, Seek, SeekFrom};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
@@ -120,20 +119,14 @@ impl Reader {
 async fn bytes(found: GetResult, buffers: &Buffers<u8>) -> object_store::Result<Bytes> {
     let range = found.range.clone();
     let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-    let mut file = match found.payload {
+    let file = match found.payload {
         GetResultPayload::File(file, _) if LONG.contains(&length) => file,
         _ => return found.bytes().await,
     };
-    let (buffers, mut buffer) = (buffers.clone(), buffers.take(length));
-    let read = move || {
-        buffer.set_len(length);
-        file.seek(SeekFrom::Start(range.start))?;
-        file.read_exact(&mut buffer)?;
-        Ok(buffers.lend(buffer))
-    };
+    let buffers = buffers.clone();
     let failed = |source| object_store::Error::Generic { store: "local", source };
-    let read = tokio::task::spawn_blocking(read).await.map_err(|error| failed(Box::new(error)))?;
-    read.map_err(|error: std::io::Error| failed(Box::new(error)))
+    let read = tokio::task::spawn_blocking(move || buffers.read(&file, range.start, length));
+    read.await.map_err(|error| failed(Box::new(error)))?.map_err(|error| failed(Box::new(error)))
 }
 
 impl AsyncFileReader for Reader {

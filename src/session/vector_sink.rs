@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float32Type, Schema, SchemaRef};
+use arrow::datatypes::{Float32Type, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::common::runtime::{JoinSet, SpawnedTask};
@@ -35,6 +35,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
 use tokio::io::AsyncWriteExt;
 
+use super::vectors::width;
 use crate::column::buffers::{Buffer, Buffers};
 use crate::column::page_writer::{EncodedPage, PageEncoder, PageWriter};
 
@@ -81,7 +82,7 @@ impl VectorSink {
         let (file, _) = format.writer()?;
         let parquet = SchemaDescriptor::new(file.schema_descr().root_schema_ptr());
         let vectors = (0..parquet.num_columns()).filter_map(|leaf| {
-            let width = vector_width(&format.schema, parquet.get_column_root_idx(leaf))?;
+            let width = width(format.schema.field(parquet.get_column_root_idx(leaf)).data_type())??;
             format.is_plain(&parquet, leaf).then_some((leaf, width))
         });
         let vectors: Vec<_> = vectors.collect();
@@ -91,15 +92,6 @@ impl VectorSink {
         }
         let format = Arc::new(Format { vectors, ..format });
         Ok(Some(Self { config: config.clone(), format, metrics: ExecutionPlanMetricsSet::new() }))
-    }
-}
-
-fn vector_width(schema: &Schema, column: usize) -> Option<usize> {
-    match schema.field(column).data_type() {
-        DataType::FixedSizeList(item, width) if *item.data_type() == DataType::Float32 => {
-            usize::try_from(*width).ok().filter(|width| *width > 0)
-        }
-        _ => None,
     }
 }
 

@@ -207,7 +207,7 @@ impl VectorSource {
 }
 
 /// How many numbers the rows of a column of vectors have, where its type says it; `None` where it is another column.
-fn width(data_type: &DataType) -> Option<Option<usize>> {
+pub(super) fn width(data_type: &DataType) -> Option<Option<usize>> {
     match data_type {
         DataType::FixedSizeList(item, width) if *item.data_type() == DataType::Float32 => {
             usize::try_from(*width).ok().filter(|width| *width > 0).map(Some)
@@ -333,9 +333,8 @@ impl Morselizer for Vectors {
             // What a file has otherwise than the table, the engine adapts.
             let columns = columns.collect::<Option<Vec<_>>>();
             // The engine counts the rows of a file in the order of the numbers that the row groups have, if they have any.
-            let groups = metadata.metadata().row_groups().iter().enumerate();
-            let in_order =
-                groups.into_iter().all(|(i, group)| group.ordinal().is_none_or(|it| usize::try_from(it) == Ok(i)));
+            let mut groups = metadata.metadata().row_groups().iter().enumerate();
+            let in_order = groups.all(|(i, group)| group.ordinal().is_none_or(|it| usize::try_from(it) == Ok(i)));
             let Some(columns) = columns.filter(|_| in_order) else { return whole.plan_file(file) };
             let planner = rest.plan_file(file.clone())?;
             let file = Arc::new(FileVectors { source, partition, file, metadata, columns, buffers });
