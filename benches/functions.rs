@@ -209,6 +209,9 @@ fn main() {
     bench.compare("emb_knn_overlap", POOL, &measure("emb_knn_overlap(id, x, y)"), &pairs_of(POOL));
     let mixed = "emb_mixed(id, x, y, CASE WHEN id % 2 = 0 THEN 'native' ELSE 'translated' END)";
     bench.compare("emb_mixed", POOL, &measure(mixed), &pairs_of(POOL));
+    bench.compare("emb_queries", POOL, &measure("emb_queries(id, x)"), &Baseline::None);
+    let nearest = measure("emb_nearest(id, y, (SELECT emb_queries(id, x) FROM t WHERE id < 2048))");
+    bench.compare("emb_nearest", POOL, &nearest, &pairs_of(POOL));
     let cosines = format!("SELECT avg(cosine_distance(x, y)) FROM t WHERE id < {POOL}");
     bench.compare("emb_similarity", POOL, &measure("emb_similarity(id, x, y)"), &Baseline::Engine(&cosines));
     let products = Baseline::Plain(Box::new(|| {

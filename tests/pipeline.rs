@@ -201,3 +201,73 @@ fn an_interrupted_run_leaves_nothing_and_says_so() {
     assert_eq!(names, ["run.json", "x.sql"]);
     assert!(tester.text("run.json").contains("stopped by a signal"));
 }
+
+/// The sample corpus through `wikimatrix.sql`, and what it writes through `parallel.sql`.
+#[test]
+fn wikimatrix_and_table_1_run_on_the_sample() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let tester = World::new();
+    let sample = format!("{root}/sample_data/parallel");
+    let (lake, bitexts) = (format!("lake={sample}"), format!("bitexts={sample}"));
+    let wikimatrix = format!("{root}/pipelines/wikimatrix.sql");
+    let args = ["run", &wikimatrix, "--set", &lake, "--set", &bitexts, "--format", "csv"];
+    let ended =
+        tester.run(&args).expect(0, &["WikiMatrix.de-en.tsv.gz: 5 of 2638 lines are broken and left out, line"]);
+    assert!(ended.stdout.contains("true,768,400"), "{}", ended.stdout);
+    // By id, with the sentences in tables of their own, the same rows are chosen.
+    std::fs::create_dir_all(tester.path("texts")).unwrap();
+    std::fs::create_dir_all(tester.path("vectors")).unwrap();
+    for language in ["de", "en", "fr"] {
+        let split = |what: &str, to: &str| {
+            format!("COPY (SELECT id, {what} FROM '{sample}/{language}.parquet') TO '{to}/{language}.parquet'")
+        };
+        let sql = [split("text", "texts"), split("embedding", "vectors")];
+        sql.iter().for_each(|sql| drop(tester.run(&["sql", "-c", sql]).expect(0, &[])));
+    }
+    let by_id = ["by=id", "texts=texts", "lake=vectors", "out=by_id", &bitexts];
+    let args: Vec<&str> =
+        ["run", &wikimatrix].into_iter().chain(by_id.iter().flat_map(|set| ["--set", *set])).collect();
+    tester.run(&args[..]).expect(0, &[]);
+    for language in ["de", "en", "fr"] {
+        let (a, b) = (format!("wikimatrix/{language}.parquet"), format!("by_id/{language}.parquet"));
+        assert_eq!(tester.read(&a), tester.read(&b), "{language}");
+    }
+    // Wrong pairs are below the threshold: what is left belongs together by the ids of the sample.
+    let wrong = format!(
+        "SELECT count(*) AS wrong FROM 'wikimatrix/de.parquet' d JOIN 'wikimatrix/en.parquet' e USING (id)
+         JOIN '{sample}/de.parquet' sd ON d.text = sd.text JOIN '{sample}/en.parquet' se ON e.text = se.text WHERE sd.id <> se.id"
+    );
+    assert_eq!(tester.run(&["sql", "--format", "csv", "-c", &wrong]).expect(0, &[]).stdout, "wrong\n0\n");
+    let few = ["run", &wikimatrix, "--set", &lake, "--set", &bitexts, "--set", "anchors=5000", "--set", "out=few"];
+    tester.run(&few).expect(3, &["sentences are present in all languages (de,en,fr)", "--set anchors=N"]);
+    assert!(!tester.exists("few"));
+
+    let parallel = format!("{root}/pipelines/parallel.sql");
+    let args = [
+        "run",
+        &parallel,
+        "--set",
+        "lake=wikimatrix",
+        "--set",
+        "pairs=en>en,fr>en",
+        "--set",
+        "max_anchors=300",
+        "--format",
+        "csv",
+    ];
+    tester.run(&args).expect(0, &[]);
+    let sql = "SELECT source, setting, p_at_1 > 0.7 AS found, centred_cosine > 0.5 AS near, rows, anchors, omega, delta, \
+               abs(mean_only) <= 1 AND abs(different) < 0.5 AS held FROM 'parallel/metrics.parquet' ORDER BY source, setting";
+    let found = tester.run(&["sql", "--format", "csv", "-c", sql]).expect(0, &[]).stdout;
+    for row in [
+        "en,absolute,true,true,400,,,,true",
+        "en,paper,",
+        "en,parseval,true,true,400,300,,,true",
+        "en,best,true,true,400,300,,,true",
+        "fr,absolute,false,false,400,,,,true",
+        "fr,parseval,true,true,400,300,,,true",
+    ] {
+        assert!(found.lines().any(|line| line.starts_with(row)), "{row}\n{found}");
+    }
+    assert!(found.lines().any(|line| line.starts_with("fr,paper,") && line.contains(",400,300,8,0.7,")), "{found}");
+}

@@ -25,8 +25,8 @@ fn every_function_has_its_places() {
             // One step of two that have a file each.
             "fit" => "translator",
             "similarity" => "quality",
-            // Text for people, and a yes or no: no mathematics.
-            "describe" | "require" => "mod",
+            // Text for people, a yes or no, rows as they are: no mathematics.
+            "describe" | "require" | "queries" => "mod",
             stem => stem,
         };
         for (there, place) in [

@@ -12,7 +12,9 @@ mod anchors;
 mod describe;
 mod eval;
 mod fit;
+mod hub;
 mod memory;
+mod nearest;
 mod print;
 mod record;
 mod run;
@@ -38,6 +40,8 @@ enum Command {
     Anchors(anchors::Args),
     Describe(describe::Args),
     Sweep(sweep::Args),
+    Hub(hub::Args),
+    Nearest(Box<nearest::Args>),
     Sql(sql::Args),
     Run(run::Args),
 }
@@ -70,6 +74,8 @@ pub fn run() -> ExitCode {
         Command::Anchors(args) => anchors::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Hub(args) => hub::run(&args),
+        Command::Nearest(args) => nearest::run(&args),
         Command::Sql(args) => sql::run(args),
         Command::Run(args) => return run::run(&args),
     };

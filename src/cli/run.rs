@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::prelude::SessionContext;
+use indicatif::HumanCount;
 use serde_json::json;
 
 use super::memory::MemoryOptions;
@@ -84,10 +88,17 @@ impl Pipeline {
             ..session::Settings::default()
         })?;
         let file = args.file.file_name().map_or_else(|| path.clone(), |name| name.to_string_lossy().into_owned());
-        let mut watch = Show { log, file, begun: (0, 0), printer: Printer::new(args.options) };
-        let work = run_script(&context, &script, &mut watch, Some(&self.0));
+        let under_way = UnderWay::default();
+        let mut watch = Show { log, file, begun: (0, 0), under_way: &under_way, printer: Printer::new(args.options) };
         let runtime = runtime()?;
-        match signals.until(&runtime, &context, work) {
+        let ended = std::thread::scope(|scope| {
+            let teller = scope.spawn(|| under_way.tell(log, &context));
+            let ended = signals.until(&runtime, &context, run_script(&context, &script, &mut watch, Some(&self.0)));
+            under_way.finished.store(true, Ordering::Relaxed);
+            teller.thread().unpark();
+            ended
+        });
+        match ended {
             Ended::Itself(result) => Ok(result.map(|()| DONE)?),
             Ended::Stopped(code) => {
                 // Without waiting for what the workers still compute.
@@ -125,9 +136,49 @@ impl Account for Pipeline {
     }
 }
 
+/// Between two lines about a statement that takes long.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// The statement that runs, for whoever waits for it.
+#[derive(Default)]
+struct UnderWay {
+    /// Its line, and since when it runs.
+    statement: Mutex<Option<(String, Instant)>>,
+    finished: AtomicBool,
+}
+
+impl UnderWay {
+    fn set(&self, statement: Option<String>) {
+        let statement = statement.map(|statement| (statement, Instant::now()));
+        *self.statement.lock().unwrap_or_else(PoisonError::into_inner) = statement;
+    }
+
+    /// Tells every now and then that a statement still runs, and what it has read.
+    fn tell(&self, log: &Log, context: &SessionContext) {
+        let mut last = Instant::now();
+        while !self.finished.load(Ordering::Relaxed) {
+            std::thread::park_timeout(TELL_EVERY);
+            let statement = self.statement.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Some((statement, begin)) = statement else { continue };
+            if begin.max(last).elapsed() < TELL_EVERY {
+                continue;
+            }
+            last = Instant::now();
+            let (seconds, lines) = (begin.elapsed().as_secs(), session::lines(context).read());
+            let read = if lines > 0 { format!(", {} lines read", HumanCount(lines)) } else { String::new() };
+            log.line(&format!("{statement}  {seconds} s so far{read}"));
+            log.event(
+                "progress",
+                json!({ "statement": statement, "seconds": seconds, "lines_read": (lines > 0).then_some(lines) }),
+            );
+        }
+    }
+}
+
 /// One line a statement on stderr, results on stdout.
 struct Show<'a> {
     log: &'a Log,
+    under_way: &'a UnderWay,
     /// The pipeline, without its folder.
     file: String,
     /// The place and the number of statements.
@@ -161,7 +212,9 @@ impl Show<'_> {
 impl Watch for Show<'_> {
     fn started(&mut self, statement: &Statement, index: usize, total: usize) {
         self.begun = (index + 1, total);
-        self.log.begin(&self.line(statement.line, &statement.head));
+        let line = self.line(statement.line, &statement.head);
+        self.log.begin(&line);
+        self.under_way.set(Some(line));
         self.event("started", statement.line, &statement.head, None);
     }
 
@@ -174,6 +227,7 @@ impl Watch for Show<'_> {
     }
 
     fn ended(&mut self, statement: &StatementReport) -> Result<()> {
+        self.under_way.set(None);
         let StatementReport { line, statement: head, error, .. } = statement;
         self.event(if error.is_some() { "failed" } else { "done" }, *line, head, Some(statement));
         if error.is_some() {

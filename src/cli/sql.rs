@@ -47,7 +47,8 @@ pub struct Args {
 
 /// The engine's SHOW FUNCTIONS knows only functions whose argument types it can enumerate.
 const FUNCTIONS: &str = "SELECT DISTINCT syntax_example AS function, description FROM information_schema.routines \
-                         WHERE routine_name LIKE 'emb\\_%' ORDER BY function";
+                         WHERE routine_name LIKE 'emb\\_%' UNION ALL SELECT 'wikimatrix(''path'')', 'Table: margin, left, right of a \
+                         WikiMatrix file of sentence pairs.' ORDER BY function";
 
 const HELP: &str = "\
 Files and folders are tables:

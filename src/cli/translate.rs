@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use super::memory::MemoryOptions;
 use super::print::print;
@@ -20,10 +21,11 @@ use super::stores::StoreOptions;
 use super::{DONE, FAILED, GUARD, RETRY};
 use crate::Error;
 use crate::lake::translate::{
-    BadRow, Codec, Column, Event, Items, Listed, OnBad, Orphans, Outcome, Plan, Progress, Reembed, Request, Settings,
-    Why,
+    BadRow, By, Codec, Column, Event, Items, Listed, OnBad, Orphans, Outcome, Plan, Progress, Reembed, Request,
+    Settings, Why,
 };
 use crate::lake::{Inputs, Place};
+use crate::session::stores::Stores;
 
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
 ///
@@ -49,9 +51,24 @@ use crate::lake::{Inputs, Place};
 Everything is checked before the first file is written. Names that begin with _ or . are no data and are left out. A finished
 job writes _SUCCESS into OUT, a started one removes it.")]
 pub struct Args {
+    #[command(flatten)]
+    #[serde(flatten)]
+    job: JobArgs,
+    /// The translator, as `babelake fit` stores it
+    #[arg(long, value_name = "FILE", required_unless_present = "columns")]
+    translator: Option<String>,
+    /// Embedding column [default: embedding, embeddings, vector, emb, or the only list of floats]; or, in place of --translator
+    /// and once for every column to translate, a column and its translator: --column title=t.parquet
+    #[arg(long = "column", value_name = "NAME[=FILE]")]
+    columns: Vec<String>,
+}
+
+/// What every job that translates a lake takes, whatever its translator is.
+#[derive(Debug, Clone, clap::Args, Serialize)]
+pub struct JobArgs {
     /// Parquet file, folder of them, or a pattern in quotes, such as 'lake/2024-*/' or 'lake/lang=fr/**/*.parquet'. Below OUT
     /// files keep their paths below INPUT, or below the folder before the first wildcard
-    input: String,
+    pub input: String,
     /// Translate only the files that this text file names: a path a line, relative to INPUT or in full, or a URL
     #[arg(long, value_name = "FILE")]
     manifest: Option<String>,
@@ -60,14 +77,7 @@ pub struct Args {
     filter: Option<String>,
     /// Output: a file for a file, a folder for a folder
     #[arg(long, value_name = "OUT")]
-    to: String,
-    /// The translator, as `babelake fit` stores it
-    #[arg(long, value_name = "FILE", required_unless_present = "columns")]
-    translator: Option<String>,
-    /// Embedding column [default: embedding, embeddings, vector, emb, or the only list of floats]; or, in place of --translator
-    /// and once for every column to translate, a column and its translator: --column title=t.parquet
-    #[arg(long = "column", value_name = "NAME[=FILE]")]
-    columns: Vec<String>,
+    pub to: String,
     #[command(flatten)]
     #[serde(flatten)]
     written: Written,
@@ -86,7 +96,7 @@ pub struct Args {
     overwrite: bool,
     /// Translate files that are translations themselves: errors add up
     #[arg(long)]
-    allow_chain: bool,
+    pub allow_chain: bool,
     /// Remove outputs whose source is gone, once the new ones are there
     #[arg(long)]
     delete_orphans: bool,
@@ -114,7 +124,7 @@ pub struct Args {
     // Settings of stores may be secrets, and a report is read by many.
     #[command(flatten)]
     #[serde(skip)]
-    stores: StoreOptions,
+    pub stores: StoreOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -191,10 +201,11 @@ impl Written {
 }
 
 /// The columns to translate: one and --translator, or each with its own.
-fn columns(args: &Args, place: &impl Fn(&str) -> crate::Result<Place>) -> crate::Result<Vec<Column>> {
+fn columns(args: &Args, places: &Places<'_>) -> crate::Result<Vec<Column>> {
+    let file = |text: &str| Ok::<_, Error>(By::File(places.place(text)?));
     match (&args.translator, args.columns.as_slice()) {
-        (Some(translator), []) => Ok(vec![Column { name: None, translator: place(translator)? }]),
-        (Some(translator), [name]) => Ok(vec![Column { name: Some(name.clone()), translator: place(translator)? }]),
+        (Some(translator), []) => Ok(vec![Column { name: None, translator: file(translator)? }]),
+        (Some(translator), [name]) => Ok(vec![Column { name: Some(name.clone()), translator: file(translator)? }]),
         (Some(_), _) => {
             let message = "--translator is for one column: give every column its own, --column NAME=FILE --column ...";
             Err(Error::Invalid(message.into()))
@@ -202,8 +213,8 @@ fn columns(args: &Args, place: &impl Fn(&str) -> crate::Result<Place>) -> crate:
         (None, columns) => columns
             .iter()
             .map(|column| match column.split_once('=') {
-                Some((name, file)) if !name.is_empty() => {
-                    Ok(Column { name: Some(name.to_owned()), translator: place(file)? })
+                Some((name, of)) if !name.is_empty() => {
+                    Ok(Column { name: Some(name.to_owned()), translator: file(of)? })
                 }
                 _ => Err(Error::Invalid(format!(
                     "--column {column} has no translator: give --translator FILE, or --column NAME=FILE"
@@ -218,21 +229,54 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
+    let (of, settings) = (args.clone(), serde_json::to_value(args).unwrap_or_default());
+    run_job("translate", &args.job, settings, move |place, _| Ok(columns(&of, place)?))
+}
+
+/// Gives the columns to translate and their translators, once stores can be reached.
+type Columns = Box<dyn Fn(&Places<'_>, &Log) -> anyhow::Result<Vec<Column>> + Send + Sync>;
+
+/// Names places.
+pub struct Places<'a> {
+    /// The stores.
+    pub stores: &'a Stores,
+    /// What they are reached on.
+    pub runtime: &'a Handle,
+}
+
+impl Places<'_> {
+    /// The place of this name.
+    pub fn place(&self, text: &str) -> crate::Result<Place> {
+        Place::new(text, self.stores, self.runtime)
+    }
+}
+
+/// Runs a job: `settings` are told in its report.
+pub fn run_job(
+    command: &'static str,
+    args: &JobArgs,
+    settings: Value,
+    columns: impl Fn(&Places<'_>, &Log) -> anyhow::Result<Vec<Column>> + Send + Sync + 'static,
+) -> ExitCode {
     let name = args.to.trim_end_matches('/').rsplit('/').next().unwrap_or(&args.to);
     let name = name.strip_suffix(".parquet").unwrap_or(name);
     let job = Arc::new(Job {
         args: args.clone(),
+        settings,
+        columns: Box::new(columns),
         planned: OnceLock::new(),
         progress: Arc::default(),
         outcome: OnceLock::new(),
     });
-    let record = Record::new("translate", name, &args.record, &args.stores, Arc::clone(&job) as _);
+    let record = Record::new(command, name, &args.record, &args.stores, Arc::clone(&job) as _);
     record.run(|log, signals| job.run(log, signals))
 }
 
 /// A job under way.
 struct Job {
-    args: Args,
+    args: JobArgs,
+    settings: Value,
+    columns: Columns,
     planned: OnceLock<Planned>,
     progress: Arc<Progress>,
     outcome: OnceLock<Outcome>,
@@ -255,7 +299,7 @@ struct Planned {
 /// What the report tells of the work, beyond what it tells of every command.
 #[derive(Serialize)]
 struct Work<'a> {
-    settings: &'a Args,
+    settings: &'a Value,
     columns: Option<&'a Value>,
     rows_planned: u64,
     bytes_planned: u64,
@@ -284,7 +328,8 @@ impl Job {
         let args = &self.args;
         let runtime = super::runtime()?;
         let stores = args.stores.stores()?;
-        let place = |text: &str| Place::new(text, &stores, runtime.handle());
+        let places = Places { stores: &stores, runtime: runtime.handle() };
+        let place = |text: &str| places.place(text);
         let mut input = Inputs::new(&args.input, &stores, runtime.handle())?;
         if let Some(manifest) = &args.manifest {
             input = input.listed_in(place(manifest)?)?;
@@ -295,7 +340,7 @@ impl Job {
         let plan = Plan::new(&Request {
             input,
             output: place(&args.to)?,
-            columns: columns(args, &place)?,
+            columns: (self.columns)(&places, log)?,
             settings: args.written.settings(),
             reembed: match (&args.reembed_list, args.below) {
                 (Some(list), Some(below)) => Some(Reembed { list: place(list)?, below, key: args.key.clone() }),
@@ -476,7 +521,7 @@ impl Account for Job {
         let (planned, outcome, tally) = (self.planned.get(), self.outcome.get(), self.progress.tally());
         let seconds = planned.map_or(0.0, |planned| planned.begin.elapsed().as_secs_f64());
         let work = Work {
-            settings: &self.args,
+            settings: &self.settings,
             columns: planned.map(|planned| &planned.columns),
             rows_planned: planned.map_or(0, |planned| planned.rows),
             bytes_planned: planned.map_or(0, |planned| planned.bytes),

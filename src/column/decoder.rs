@@ -5,7 +5,7 @@ use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::DataType;
 use serde_json::json;
 
-use super::settings::{Map, Method, Scale};
+use super::settings::{Map, Method, MethodOptions, Scale};
 use super::space::{Frame, Space};
 use super::stored::{self, Builder, Digest, Kind, Stored, field};
 use super::translator::members_json;
@@ -112,6 +112,23 @@ impl Decoder {
     /// Number of anchors, K: the length of a code.
     pub fn anchors(&self) -> usize {
         self.matrix.len() / self.width.max(1)
+    }
+
+    /// The method it was fitted by, with its settings.
+    pub fn method(&self) -> Result<Method> {
+        let settings: serde_json::Value = serde_json::from_str(&self.settings).unwrap_or_default();
+        let text = |name: &str| settings[name].as_str().map(str::to_owned);
+        let options = MethodOptions {
+            method: Some(self.method.clone()),
+            omega: settings["omega"].as_i64(),
+            delta: settings["delta"].as_f64(),
+            seed: settings["seed"].as_i64(),
+            lambda: settings["lambda"].as_f64(),
+            scale: text("scale"),
+            rcond: settings["rcond"].as_f64(),
+            ..MethodOptions::default()
+        };
+        Method::new(&options, &self.method)
     }
 
     /// The numbers that decode.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::settings::{Method, MethodOptions};
 use super::stored::{Kind, Stored};
-use super::{Decoder, Space, Translator};
+use super::{Decoder, Queries, Space, Translator};
 use crate::kernel::translate::Length;
 use crate::{Error, Result};
 
@@ -22,6 +22,7 @@ pub fn describe(kind: Kind, array: &StructArray, row: usize) -> Result<String> {
         Kind::Space => space(&Space::read(array, row)?.ok_or_else(null)?, &mut lines),
         Kind::Decoder => decoder(&Decoder::read(array, row)?.ok_or_else(null)?, &mut lines),
         Kind::Translator => translator(&Translator::read(array, row)?.ok_or_else(null)?, &mut lines),
+        Kind::Queries => queries(&Queries::read(array, row)?.ok_or_else(null)?, &mut lines),
     }
     lines.add("format", stored.integer("format")?);
     lines.add("written by", format!("babelake {}", stored.text("tool_version")?));
@@ -62,6 +63,13 @@ fn decoder(decoder: &Decoder, lines: &mut Lines) {
     diagnostics(&decoder.diagnostics, &["anchors"], lines);
     lines.add("keys digest", &decoder.keys_digest);
     lines.add("digest", &decoder.digest);
+}
+
+fn queries(queries: &Queries, lines: &mut Lines) {
+    lines.add("queries", queries.keys.len());
+    lines.add("width", queries.width);
+    lines.add("keys", format!("{} ({})", queries.keys.kind(), queries.keys.digest()));
+    lines.add("digest", &queries.digest);
 }
 
 fn translator(translator: &Translator, lines: &mut Lines) {

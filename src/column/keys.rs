@@ -133,6 +133,15 @@ impl Keys {
         }
     }
 
+    /// Appends keys of the same kind; those of another are not.
+    pub fn append(&mut self, more: &Self) {
+        match (self, more) {
+            (Self::Int(keys), Self::Int(more)) => keys.extend_from_slice(more),
+            (Self::Text(keys), Self::Text(more)) => keys.extend_from_slice(more),
+            _ => {}
+        }
+    }
+
     /// The keys as a column.
     pub fn to_array(&self) -> ArrayRef {
         match self {

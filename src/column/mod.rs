@@ -4,6 +4,7 @@
 //! repeats a scalar per row in places, and a view is then repeated, not its numbers. Widths are in the types.
 
 pub mod best;
+pub mod bridge;
 pub mod buffers;
 pub mod calibration;
 pub mod decoder;
@@ -14,6 +15,7 @@ pub mod keys;
 pub mod page_writer;
 pub mod pages;
 mod pair;
+pub mod queries;
 pub mod settings;
 pub mod space;
 pub(crate) mod stored;
@@ -26,6 +28,7 @@ pub use decoder::Decoder;
 pub use describe::describe;
 pub use embedding::{Embeddings, Flaw, Width};
 pub use keys::{KeyKind, Keys};
+pub use queries::Queries;
 pub use settings::{BEST, Best, By, Choice, Map, Method, MethodOptions};
 pub use space::{KeyedAnchors, Space};
 pub use stored::Kind;

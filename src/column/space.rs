@@ -140,7 +140,11 @@ pub struct Space {
 impl Space {
     /// Makes anchors ready as a space, see [`KeyedAnchors::fit`]. `parseval` stores their Parseval frame with them.
     pub fn fit(keys: &Keys, rows: Rows<'_>, encoder: &str, mean: Option<&[f32]>, parseval: bool) -> Result<Self> {
-        let anchors = KeyedAnchors::fit(keys, rows, encoder, mean)?;
+        Self::of_anchors(KeyedAnchors::fit(keys, rows, encoder, mean)?, keys.len(), parseval)
+    }
+
+    /// Makes anchors a space; `given` is how many there were, those equal to the mean included.
+    pub(super) fn of_anchors(anchors: KeyedAnchors, given: usize, parseval: bool) -> Result<Self> {
         let spectrum = spectrum(anchors.unit())?;
         let directions = directions(anchors.unit(), &anchors.norms)?;
         let frame = if parseval {
@@ -150,9 +154,9 @@ impl Space {
             Frame::Anchors
         };
         let diagnostics = json!({
-            "anchors_given": keys.len(),
+            "anchors_given": given,
             "anchors": anchors.keys.len(),
-            "equal_to_the_mean": keys.len() - anchors.keys.len(),
+            "equal_to_the_mean": given - anchors.keys.len(),
             "rank": spectrum.conditioning.rank,
             "sigma_1": spectrum.conditioning.sigma_max,
             "sigma_min_kept": spectrum.conditioning.sigma_min_kept,
@@ -226,14 +230,8 @@ impl Space {
 
     /// Width and kind of keys of a space's type; the error says why it is no space.
     pub fn shape(data_type: &DataType) -> Result<(KeyKind, usize), String> {
-        if Kind::of(data_type) != Some(Kind::Space) {
-            return Err("a space (made by emb_space)".into());
-        }
-        let width = stored::vectors_width(Kind::Space, data_type, "anchors")?;
-        let DataType::Struct(fields) = data_type else { return Err("a space (made by emb_space)".into()) };
-        let keys = fields.iter().find(|field| field.name() == "keys");
-        let kind = keys.and_then(|keys| KeyKind::of(stored::list_item(keys.data_type())?.data_type()));
-        kind.map(|kind| (kind, width)).ok_or_else(|| "a space whose keys are integers or strings".into())
+        stored::keyed_shape(Kind::Space, data_type, "anchors")
+            .ok_or_else(|| "a space (made by emb_space)".to_owned())?
     }
 
     /// As a struct of one row.

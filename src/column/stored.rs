@@ -28,6 +28,8 @@ pub enum Kind {
     Decoder,
     /// A map from one space to another.
     Translator,
+    /// Vectors to search with.
+    Queries,
 }
 
 impl Kind {
@@ -37,13 +39,14 @@ impl Kind {
             Self::Space => "space",
             Self::Decoder => "decoder",
             Self::Translator => "translator",
+            Self::Queries => "set of queries",
         }
     }
 
     /// The newest format of this kind that this version reads, and the one it writes.
     pub fn format(self) -> i32 {
         match self {
-            Self::Space | Self::Decoder | Self::Translator => 1,
+            Self::Space | Self::Decoder | Self::Translator | Self::Queries => 1,
         }
     }
 
@@ -55,6 +58,8 @@ impl Kind {
             None
         } else if has("source_mean") && has("matrix") {
             Some(Self::Translator)
+        } else if has("queries") && has("keys") {
+            Some(Self::Queries)
         } else if has("anchors") && has("keys") {
             Some(Self::Space)
         } else if has("matrix") && has("mean") {
@@ -208,6 +213,20 @@ pub fn vectors_width(kind: Kind, data_type: &DataType, name: &str) -> Result<usi
             found.data_type()
         )
     })
+}
+
+/// Kind of keys, and width of the vectors in field `name`, of a type of keyed vectors; `None` where it is not of this kind.
+pub fn keyed_shape(kind: Kind, data_type: &DataType, name: &str) -> Option<Result<(KeyKind, usize), String>> {
+    let DataType::Struct(fields) = data_type else { return None };
+    if Kind::of(data_type) != Some(kind) {
+        return None;
+    }
+    let keys = fields.iter().find(|field| field.name() == "keys");
+    let keys = keys.and_then(|keys| KeyKind::of(list_item(keys.data_type())?.data_type()));
+    Some(vectors_width(kind, data_type, name).and_then(|width| {
+        let keys = keys.ok_or_else(|| format!("a {} whose keys are integers or strings", kind.name()))?;
+        Ok((keys, width))
+    }))
 }
 
 /// The item of any list type.

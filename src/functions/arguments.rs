@@ -14,7 +14,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use super::memo::{Bytes, Memo};
 use super::options::{Options, Spec};
 use crate::Error;
-use crate::column::{Decoder, Embeddings, Flaw, KeyKind, Space, Translator, Width};
+use crate::column::{Decoder, Embeddings, Flaw, KeyKind, Queries, Space, Translator, Width};
 
 /// A call as the planner sees it: the types of the arguments. Every message names the function, the argument, what came
 /// and what was expected.
@@ -120,6 +120,11 @@ impl Call<'_> {
     /// Argument `i` is a space; its kind of keys and width.
     pub fn space(&self, i: usize, name: &str) -> Result<(KeyKind, usize)> {
         Space::shape(self.data_type(i)).map_err(|expected| self.wrong(i, name, &expected))
+    }
+
+    /// Argument `i` is a set of queries; its kind of keys and width.
+    pub fn queries(&self, i: usize, name: &str) -> Result<(KeyKind, usize)> {
+        Queries::shape(self.data_type(i)).map_err(|expected| self.wrong(i, name, &expected))
     }
 
     /// Argument `i` is a decoder; its width.

@@ -23,6 +23,9 @@ use crate::kernel::{Rows, norm};
 /// More rows than this are not fitted: beyond a few thousand a fit gains nothing, and memory and time grow.
 pub const MAX_ANCHORS: usize = 20_000;
 
+const FEWER_ANCHORS: &str = "anchors: choose some, for example ORDER BY random() LIMIT 4096 in a subquery, or `babelake fit \
+                             --anchors 4096`, whose choice is repeatable";
+
 /// Keyed rows of one or more embedding arguments.
 #[derive(Debug)]
 pub struct Collected {
@@ -45,8 +48,8 @@ pub struct Collected {
 /// Which rows are kept.
 #[derive(Debug)]
 enum Keep {
-    /// All, up to [`MAX_ANCHORS`].
-    Anchors,
+    /// All, up to so many; beyond, the error says what to do.
+    All { most: usize, advice: &'static str },
     /// The `size` rows whose keys are drawn first.
     Pool {
         size: usize,
@@ -60,7 +63,7 @@ impl Collected {
     /// Nothing yet.
     pub fn new(function: &'static str, names: &'static [&'static str], kind: KeyKind, widths: Vec<usize>) -> Self {
         let columns = vec![Vec::new(); widths.len()];
-        let keep = Keep::Anchors;
+        let keep = Keep::All { most: MAX_ANCHORS, advice: FEWER_ANCHORS };
         let keys = Keys::new(kind);
         Self { function, names, first_argument: 2, widths, keys, columns, label: None, keep, text_bytes: 0 }
     }
@@ -68,6 +71,11 @@ impl Collected {
     /// The same, keeping only the `size` rows whose keys are drawn first by `seed`.
     pub fn pool(self, size: usize, seed: u64) -> Self {
         Self { keep: Keep::Pool { size, seed, places: BTreeMap::new() }, ..self }
+    }
+
+    /// The same, keeping up to `most` rows; an error beyond says `advice`, which begins with what the rows are.
+    pub fn at_most(self, most: usize, advice: &'static str) -> Self {
+        Self { keep: Keep::All { most, advice }, ..self }
     }
 
     /// The same, where the embedding arguments do not follow the key.
@@ -168,11 +176,8 @@ impl Collected {
     fn place(&mut self, keys: &ArrayRef, row: usize) -> Result<Option<usize>> {
         let (function, kept) = (self.function, self.keys.len());
         match &mut self.keep {
-            Keep::Anchors if kept >= MAX_ANCHORS => exec_err!(
-                "{function}: more than {MAX_ANCHORS} anchors: choose some, for example ORDER BY random() LIMIT 4096 in a \
-                 subquery, or `babelake fit --anchors 4096`, whose choice is repeatable"
-            ),
-            Keep::Anchors => Ok(Some(kept)),
+            Keep::All { most, advice } if kept >= *most => exec_err!("{function}: more than {most} {advice}"),
+            Keep::All { .. } => Ok(Some(kept)),
             Keep::Pool { size, seed, places } => {
                 let mut key = Keys::new(self.keys.kind());
                 key.push(keys, row);
@@ -255,7 +260,7 @@ impl Collected {
     /// Bytes held.
     pub fn size(&self) -> usize {
         let places = match &self.keep {
-            Keep::Anchors => 0,
+            Keep::All { .. } => 0,
             // A B-tree's nodes are two thirds full.
             Keep::Pool { places, .. } => places.len() * size_of::<(Draw, usize)>() * 3 / 2,
         };

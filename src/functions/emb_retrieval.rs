@@ -35,13 +35,7 @@ const MEASURES: [Named; 6] = [
 ];
 
 fn search(function: &str, options: &Options<'_>) -> Result<Search> {
-    let name = options.text("metric", 0)?;
-    let Some(metric) = name.as_deref().map_or(Some(Metric::default()), Metric::named) else {
-        return exec_err!(
-            "{function}: metric '{}' is unknown: 'cosine', 'centred_cosine', 'inner_product' and 'l2' are known",
-            name.unwrap_or_default()
-        );
-    };
+    let metric = measures::metric(function, options)?;
     let csls = match options.integer("csls", 0)? {
         None => None,
         Some(_) => Some(measures::rows(function, options, "csls", 0)?),

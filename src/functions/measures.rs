@@ -12,6 +12,7 @@ use super::collect::{Collected, FromAll};
 use super::options::{Kind, Options, Spec, spec};
 use crate::kernel::Rows;
 use crate::kernel::bootstrap::Estimate;
+use crate::kernel::search::Metric;
 
 /// The options that choose rows.
 pub const POOL: [Spec; 2] = [spec("pool", Kind::Integer), spec("seed", Kind::Integer)];
@@ -51,6 +52,18 @@ pub fn seed(function: &str, options: &Options<'_>) -> Result<u64> {
     match u64::try_from(options.integer("seed", 0)?.unwrap_or(0)) {
         Ok(seed) => Ok(seed),
         Err(_) => exec_err!("{function}: seed is negative: use 0 or more"),
+    }
+}
+
+/// The option `metric`, the cosine where absent.
+pub fn metric(function: &str, options: &Options<'_>) -> Result<Metric> {
+    let name = options.text("metric", 0)?;
+    match name.as_deref().map_or(Some(Metric::default()), Metric::named) {
+        Some(metric) => Ok(metric),
+        None => exec_err!(
+            "{function}: metric '{}' is unknown: 'cosine', 'centred_cosine', 'inner_product' and 'l2' are known",
+            name.unwrap_or_default()
+        ),
     }
 }
 

@@ -27,9 +27,11 @@ mod emb_fit;
 mod emb_knn_overlap;
 mod emb_mean;
 mod emb_mixed;
+mod emb_nearest;
 mod emb_norm;
 mod emb_normalize;
 mod emb_prune;
+mod emb_queries;
 mod emb_relative;
 mod emb_require;
 mod emb_rescale;
@@ -39,6 +41,7 @@ mod emb_space;
 mod emb_svcca;
 mod emb_translate;
 mod emb_translator;
+pub mod wikimatrix;
 
 use std::sync::Arc;
 
@@ -77,6 +80,8 @@ pub fn aggregates() -> Vec<AggregateUDF> {
         udaf(emb_knn_overlap::EmbKnnOverlap),
         udaf(emb_mean::EmbMean),
         udaf(emb_mixed::EmbMixed),
+        udaf(emb_nearest::EmbNearest),
+        udaf(emb_queries::EmbQueries),
         udaf(emb_retrieval::EmbRetrieval),
         udaf(emb_similarity::EmbSimilarity),
         udaf(emb_space::EmbSpace),

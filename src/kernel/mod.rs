@@ -21,6 +21,7 @@ pub mod knn_overlap;
 pub mod mean;
 pub mod mixed;
 pub mod moments;
+pub mod nearest;
 pub mod norm;
 pub mod normalize;
 pub mod prune;

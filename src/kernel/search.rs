@@ -55,6 +55,11 @@ impl Prepare {
             Metric::CentredCosine => mean(documents).into_iter().map(|m| m as f32).collect(),
             _ => Vec::new(),
         };
+        Self::about(metric, center)
+    }
+
+    /// For a search of documents whose mean is `center`, which only the centred cosine needs.
+    pub fn about(metric: Metric, center: Vec<f32>) -> Self {
         let noise_floor = noise_floor(norm(&center));
         Self { metric, center, noise_floor }
     }
@@ -75,7 +80,7 @@ impl Prepare {
 }
 
 /// Documents of a block. The last block is padded with zero rows: a score's bits must not depend on where a document stands.
-const BLOCK_DOCUMENTS: usize = 1024;
+pub const BLOCK_DOCUMENTS: usize = 1024;
 
 /// Documents ready to be searched.
 #[derive(Debug)]
@@ -127,18 +132,32 @@ impl<'a> Index<'a> {
     /// What `work` makes of each block of queries, in their order; blocks run in parallel.
     pub fn search<T: Send>(&self, queries: Rows<'_>, work: impl Fn(&mut Scores<'_>) -> Vec<T> + Sync) -> Vec<T> {
         let blocks: Vec<usize> = (0..queries.len()).step_by(BLOCK_ROWS).collect();
-        let found = blocks.par_iter().map_init(
-            || (vec![0.0; BLOCK_ROWS * self.width], vec![0.0; BLOCK_ROWS * BLOCK_DOCUMENTS]),
-            |(ready, scores), &first| {
-                let asked = first..(first + BLOCK_ROWS).min(queries.len());
-                for (i, out) in asked.clone().zip(ready.chunks_exact_mut(self.width.max(1))) {
-                    self.prepare.fill(queries.row(i), out);
-                }
-                ready[asked.len() * self.width..].fill(0.0);
-                work(&mut Scores { index: self, asked, ready, scores, documents: 0..0 })
-            },
-        );
+        let found = blocks
+            .par_iter()
+            .map_init(|| self.buffers(), |buffers, &first| work(&mut self.scores(queries, first, buffers)));
         found.collect::<Vec<_>>().into_iter().flatten().collect()
+    }
+
+    /// Lets `work` see each block of queries with their `states`, one a query; blocks run in parallel.
+    pub fn visit<S: Send>(&self, queries: Rows<'_>, states: &mut [S], work: impl Fn(&mut Scores<'_>, &mut [S]) + Sync) {
+        states.par_chunks_mut(BLOCK_ROWS).enumerate().for_each_init(
+            || self.buffers(),
+            |buffers, (block, states)| work(&mut self.scores(queries, block * BLOCK_ROWS, buffers), states),
+        );
+    }
+
+    fn buffers(&self) -> [Vec<f32>; 2] {
+        [vec![0.0; BLOCK_ROWS * self.width], vec![0.0; BLOCK_ROWS * BLOCK_DOCUMENTS]]
+    }
+
+    /// The block of queries that begins at `first`, ready; nothing is scored yet.
+    fn scores<'s>(&'s self, queries: Rows<'_>, first: usize, [ready, scores]: &'s mut [Vec<f32>; 2]) -> Scores<'s> {
+        let asked = first..(first + BLOCK_ROWS).min(queries.len());
+        for (i, out) in asked.clone().zip(ready.chunks_exact_mut(self.width.max(1))) {
+            self.prepare.fill(queries.row(i), out);
+        }
+        ready[asked.len() * self.width..].fill(0.0);
+        Scores { index: self, asked, ready, scores, documents: 0..0 }
     }
 
     /// The `k` documents of highest score for each query, highest first; ties go to the lower index. With `others`, query i

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, FixedSizeListArray, Float32Array, ListViewArray, RecordBatch, StructArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, ListViewArray, RecordBatch, StructArray,
+};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use arrow::error::ArrowError;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
@@ -14,8 +16,8 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use super::Place;
 use super::file::{File, caught};
 use super::output::Output;
-use crate::column::Translator;
 use crate::column::stored::Kind;
+use crate::column::{Decoder, Space, Translator};
 use crate::{Error, Result};
 
 /// The name of the one column of a translator's file.
@@ -123,6 +125,21 @@ pub fn read_translator(place: &Place) -> Result<Translator> {
     translator.ok_or_else(|| Error::file(file.shown(), "the translator is NULL: fit it again"))
 }
 
+/// The space and the decoder in the file at `place`, their digests checked.
+pub fn read_space(place: &Place) -> Result<(Space, Decoder)> {
+    let file = File::open(place.file()?)?;
+    let value = |wanted: Kind| {
+        let columns = stored_columns(&file);
+        let column = columns.iter().find(|(_, kind)| *kind == wanted);
+        let (index, _) = column.ok_or_else(|| Error::file(file.shown(), format!("holds no {}", wanted.name())))?;
+        read_value(&file, *index)
+    };
+    let null = || Error::file(file.shown(), "holds a NULL: add the space again");
+    let space = Space::read(&value(Kind::Space)?, 0).map_err(|error| of_file(&file, error))?.ok_or_else(null)?;
+    let decoder = Decoder::read(&value(Kind::Decoder)?, 0).map_err(|error| of_file(&file, error))?.ok_or_else(null)?;
+    Ok((space, decoder))
+}
+
 /// An error about a stored value as one of its file.
 pub fn of_file(file: &File, error: Error) -> Error {
     match error {
@@ -133,9 +150,15 @@ pub fn of_file(file: &File, error: Error) -> Error {
 
 /// Writes a translator as a file of one row and one column.
 pub fn write_translator(translator: &Translator, place: &Place) -> Result<()> {
-    let value = translator.to_array()?;
-    let schema = Arc::new(Schema::new(vec![Field::new(COLUMN, value.data_type().clone(), false)]));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(value)])?;
+    write_values(place, vec![(COLUMN, translator.to_array()?)])
+}
+
+/// Writes stored values as a file of one row, each with the name of its column.
+pub fn write_values(place: &Place, values: Vec<(&str, StructArray)>) -> Result<()> {
+    let field = |(name, value): &(&str, StructArray)| Field::new(*name, value.data_type().clone(), false);
+    let schema = Arc::new(Schema::new(values.iter().map(field).collect::<Vec<_>>()));
+    let columns = values.into_iter().map(|(_, value)| Arc::new(value) as ArrayRef).collect();
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_dictionary_enabled(false)

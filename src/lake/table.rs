@@ -2,11 +2,10 @@
 //!
 //! Keys are read first, without touching a vector; the vectors are read for the rows that a fit needs.
 
-use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, concat_batches, take_record_batch};
@@ -18,8 +17,10 @@ use super::Source;
 use super::condition::{Compiled, Condition};
 use super::file::{File, VectorColumn};
 use super::inputs::Inputs;
+use super::vectors::VectorBatches;
+use crate::column::buffers::Buffers;
 use crate::column::keys::KeyFlaw;
-use crate::column::{Embeddings, KeyKind, Keys};
+use crate::column::{Embeddings, Flaw, KeyKind, Keys};
 use crate::kernel::keyed::Draw;
 use crate::kernel::mean::MeanSum;
 use crate::kernel::norm::is_finite;
@@ -29,7 +30,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct At {
     file: u32,
-    row: u64,
+    /// From 0.
+    pub row: u64,
 }
 
 /// A table: one Parquet file, or the files of a folder or a pattern.
@@ -240,6 +242,36 @@ impl Table {
     pub fn find(&self, key: &[String], keys: &Keys, like: (&Self, &[String])) -> Result<Vec<Option<At>>> {
         let mut kinds = None;
         like.0.check_keys(like.1, &mut kinds)?;
+        self.find_of(key, keys, kinds)
+    }
+
+    /// The same of keys whose table is gone.
+    pub fn find_keys(&self, key: &[String], keys: &Keys) -> Result<Vec<Option<At>>> {
+        let mut kinds = None;
+        self.check_keys(key, &mut kinds)?;
+        let kind = match kinds.as_ref().map(|(kinds, _)| kinds.as_slice()) {
+            Some([only]) => *only,
+            _ => KeyKind::Text,
+        };
+        if kind != keys.kind() {
+            return Err(Error::file(
+                &self.shown,
+                format!(
+                    "key `{}` is a {kind}, and the keys looked for are {}s: write the table again with the key CAST",
+                    key.join(","),
+                    keys.kind()
+                ),
+            ));
+        }
+        self.find_of(key, keys, kinds)
+    }
+
+    fn find_of(
+        &self,
+        key: &[String],
+        keys: &Keys,
+        mut kinds: Option<(Vec<KeyKind>, String)>,
+    ) -> Result<Vec<Option<At>>> {
         let index = KeyIndex::new(keys, |_, _| ());
         let mut found: Vec<Option<At>> = vec![None; keys.len()];
         self.scan(key, &Conditions::default(), &mut kinds, |batch| {
@@ -252,6 +284,11 @@ impl Table {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// Checks that every file has this column.
+    pub fn check_column(&self, name: &str) -> Result<()> {
+        self.files.iter().try_for_each(|file| file.column(name).map(|_| ()))
     }
 
     /// Checks that every file has these key columns, of the kinds found before.
@@ -281,6 +318,36 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// The keys of all rows of a row group, and its first row in the file.
+    pub fn keys_of_group(&self, key: &[String], (number, group): (usize, usize)) -> Result<(u64, Keys)> {
+        let file = &self.files[number];
+        let wanted = key.iter().map(|name| file.column(name)).collect::<Result<Vec<_>>>()?;
+        let mut columns = wanted.clone();
+        columns.sort_unstable();
+        columns.dedup();
+        let begin = self.group_begin(number, group);
+        let mut keys: Option<Keys> = None;
+        let mut first = begin;
+        for batch in file.read(&columns, file.batch_rows(&columns, None), Some((group, None)))? {
+            let batch = batch?;
+            let place = |column: &usize| columns.binary_search(column).unwrap_or(0);
+            let parts: Vec<ArrayRef> = wanted.iter().map(|column| Arc::clone(batch.column(place(column)))).collect();
+            let rows: Vec<usize> = (0..batch.num_rows()).collect();
+            let read = read_keys(file, key, &parts, first, &rows)?;
+            first += rows.len() as u64;
+            match &mut keys {
+                Some(keys) => keys.append(&read),
+                none => *none = Some(read),
+            }
+        }
+        Ok((begin, keys.unwrap_or(Keys::Int(Vec::new()))))
+    }
+
+    fn group_begin(&self, number: usize, group: usize) -> u64 {
+        let groups = self.files[number].metadata().row_groups().iter().take(group);
+        groups.map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum()
     }
 
     fn duplicate(&self, key: &str, first: At, second: At) -> Error {
@@ -490,12 +557,8 @@ impl Pairs {
 
 impl Keyed {
     fn append(&mut self, other: &Self) {
-        match (&mut self.keys, &other.keys) {
-            (Keys::Int(keys), Keys::Int(more)) => keys.extend_from_slice(more),
-            (Keys::Text(keys), Keys::Text(more)) => keys.extend_from_slice(more),
-            // Kinds were checked before any key was read.
-            _ => return,
-        }
+        // Kinds were checked before any key was read.
+        self.keys.append(&other.keys);
         self.at.extend_from_slice(&other.at);
         self.anchor.extend_from_slice(&other.anchor);
         self.evaluate.extend_from_slice(&other.evaluate);
@@ -674,7 +737,7 @@ pub struct Vectors<'a> {
     columns: Vec<VectorColumn>,
     width: usize,
     /// What was read already, where it is kept.
-    seen: Option<RefCell<HashMap<At, Seen>>>,
+    seen: Option<Mutex<HashMap<At, Seen>>>,
 }
 
 impl Vectors<'_> {
@@ -690,13 +753,13 @@ impl Vectors<'_> {
 
     /// The same, keeping what is read: where other pairs will ask for the same rows.
     pub fn remembering(self) -> Self {
-        Self { seen: Some(RefCell::default()), ..self }
+        Self { seen: Some(Mutex::default()), ..self }
     }
 
     /// The vectors of the rows `wanted`, in that order; `None` where a row is NULL. Bad rows are errors.
     pub fn read(&self, wanted: &[At]) -> Result<Vec<Option<Box<[f32]>>>> {
         let Some(seen) = &self.seen else { return self.read_anew(wanted) };
-        let mut seen = seen.borrow_mut();
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let missing: Vec<At> = wanted.iter().copied().filter(|at| !seen.contains_key(at)).collect();
         let read = self.read_anew(&missing)?;
         seen.extend(missing.into_iter().zip(read));
@@ -729,25 +792,46 @@ impl Vectors<'_> {
 
     /// The mean of all rows that are not NULL, whether or not they have a twin: what `emb_mean` gives.
     pub fn mean(&self) -> Result<Vec<f32>> {
-        let mut sum = MeanSum::default();
-        for (file, column) in self.table.files.iter().zip(&self.columns) {
-            let batch_rows = file.batch_rows(&[column.index], Some((column, self.width)));
-            let mut first = 0;
-            for batch in file.read(&[column.index], batch_rows, None)? {
-                let batch = batch?;
-                let flaw = |flaw: crate::column::Flaw| file.flaw(column, first, &flaw);
-                let view = Embeddings::of(batch.column(0)).map_err(flaw)?;
-                for row in 0..batch.num_rows() {
-                    let Some(vector) = view.row_of(row, self.width).map_err(flaw)? else { continue };
-                    if !is_finite(vector) {
-                        return Err(flaw(crate::column::Flaw::NotFinite { row }));
-                    }
-                    sum.add(vector);
-                }
-                first += batch.num_rows() as u64;
-            }
+        let (mut sum, buffers) = (MeanSum::default(), Buffers::new(1));
+        for group in self.groups() {
+            self.scan(group, &buffers, |_, vector| {
+                sum.add(vector);
+                Ok(())
+            })?;
         }
         Ok(sum.mean().unwrap_or_default().into_iter().map(|m| m as f32).collect())
+    }
+
+    /// The row groups of all files: places of the file, and of the group in it.
+    pub fn groups(&self) -> Vec<(usize, usize)> {
+        let files = self.table.files.iter().enumerate();
+        files.flat_map(|(file, of)| (0..of.metadata().num_row_groups()).map(move |group| (file, group))).collect()
+    }
+
+    /// Reads a row group; `each` sees where each row is that is not NULL, and its vector. Bad rows are errors.
+    pub fn scan(
+        &self,
+        (number, group): (usize, usize),
+        buffers: &Buffers<f32>,
+        mut each: impl FnMut(At, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let (file, column) = (&self.table.files[number], &self.columns[number]);
+        let batch_rows = file.batch_rows(&[column.index], Some((column, self.width)));
+        let mut batches = VectorBatches::new(file, column, self.width, batch_rows, group, buffers)?;
+        let mut first = self.table.group_begin(number, group);
+        while let Some(batch) = batches.next(batch_rows)? {
+            let flaw = |flaw: Flaw| file.flaw(column, first, &flaw);
+            let view = Embeddings::of(&batch).map_err(flaw)?;
+            for row in 0..batch.len() {
+                let Some(vector) = view.row_of(row, self.width).map_err(flaw)? else { continue };
+                if !is_finite(vector) {
+                    return Err(flaw(Flaw::NotFinite { row }));
+                }
+                each(At { file: u32::try_from(number).unwrap_or(u32::MAX), row: first + row as u64 }, vector)?;
+            }
+            first += batch.len() as u64;
+        }
+        Ok(())
     }
 
     /// Reads rows (ascending, with their places in `found`) of one row group.
@@ -769,7 +853,7 @@ impl Vectors<'_> {
             let batch = batch?;
             let taken: Vec<u64> = read.by_ref().take(batch.num_rows()).copied().collect();
             // Rows of a batch are the selected ones: a flaw's row is counted among them.
-            let flaw = |flaw: crate::column::Flaw| match flaw.row().and_then(|row| taken.get(row)) {
+            let flaw = |flaw: Flaw| match flaw.row().and_then(|row| taken.get(row)) {
                 Some(&row) => file.row_error(&column.name, row, flaw.to_string()),
                 None => file.flaw(column, 0, &flaw),
             };
@@ -777,7 +861,7 @@ impl Vectors<'_> {
             for (i, &row) in taken.iter().enumerate() {
                 let vector = view.row_of(i, self.width).map_err(flaw)?;
                 if vector.is_some_and(|vector| !vector.iter().all(|x| x.is_finite())) {
-                    return Err(flaw(crate::column::Flaw::NotFinite { row: i }));
+                    return Err(flaw(Flaw::NotFinite { row: i }));
                 }
                 while let Some((_, place)) = wanted.next_if(|(wanted, _)| *wanted == row) {
                     found[*place] = vector.map(Box::from);

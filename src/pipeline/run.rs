@@ -12,6 +12,7 @@ use datafusion::prelude::SessionContext;
 
 use super::report::{Report, Small, StatementReport};
 use super::script::{Script, Statement};
+use crate::functions::wikimatrix::Count;
 use crate::session::memory;
 use crate::{Error, Result, session};
 
@@ -84,6 +85,14 @@ pub async fn run(
         let start = Instant::now();
         let (files, bytes) = session::written(context);
         let outcome = one(context, statement, watch, small.as_ref()).await;
+        for (path, Count { read, broken, first_broken }) in session::lines(context).take() {
+            if let Some(first) = first_broken {
+                let message = "a line is margin, tab, sentence, tab, sentence";
+                watch.noted(&format!(
+                    "{path}: {broken} of {read} lines are broken and left out, line {first} the first ({message})"
+                ));
+            }
+        }
         ended.seconds = Some(start.elapsed().as_secs_f64());
         let (files_now, bytes_now) = session::written(context);
         if files_now > files {

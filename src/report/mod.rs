@@ -1,4 +1,5 @@
 //! Figures of what was measured, as SVG.
 
+pub mod hub;
 mod plot;
 pub mod sensitivity;

@@ -1,7 +1,8 @@
-//! Panels of lines, drawn: the only place that knows the plotting crate.
+//! Panels of lines and squares of numbers, drawn: the only place that knows the plotting crate.
 
 use kuva::backend::svg::SvgBackend;
 use kuva::plot::LinePlot;
+use kuva::plot::heatmap::{ColorMap, Heatmap};
 use kuva::plot::legend::LegendPosition;
 use kuva::plot::line::LineStyle;
 use kuva::render::figure::Figure;
@@ -88,5 +89,46 @@ fn draw(panel: Panel) -> (Layout, Vec<Plot>) {
         .with_x_tick_format(TickFormat::Auto)
         .with_legend_position(LegendPosition::OutsideRightTop);
     let layout = if panel.scale == Scale::Logarithmic { layout.with_log_y().with_y_axis_min(1.0) } else { layout };
+    (layout, plots)
+}
+
+/// A square of numbers, rows from and columns into the same names.
+#[derive(Debug)]
+pub struct Grid {
+    /// Above it.
+    pub title: String,
+    /// Of rows and columns.
+    pub names: Vec<String>,
+    /// NaN where there is no number.
+    pub cells: Vec<Vec<f64>>,
+}
+
+const CELL: f64 = 70.0;
+
+/// The squares as SVG, side by side, each with its numbers.
+pub fn grids(title: &str, grids: Vec<Grid>) -> String {
+    let side = grids.iter().map(|grid| grid.names.len() as f64 * CELL + 140.0).fold(PANEL.1, f64::max);
+    let columns = grids.len();
+    let (layouts, plots) = grids.into_iter().map(square).unzip();
+    let figure = Figure::new(1, columns)
+        .with_title(title.replace('$', r"\$"))
+        .with_title_size(16)
+        .with_cell_size(side, side)
+        .with_plots(plots)
+        .with_layouts(layouts);
+    SvgBackend::new().render_scene(&figure.render())
+}
+
+fn square(grid: Grid) -> (Layout, Vec<Plot>) {
+    let names = grid.names.clone();
+    let map = Heatmap::new().with_data(grid.cells).with_color_map(ColorMap::Viridis).with_values();
+    let plots = vec![Plot::Heatmap(map)];
+    let layout = Layout::auto_from_plots(&plots)
+        .with_title(grid.title)
+        .with_title_size(14)
+        .with_x_label("into")
+        .with_y_label("from")
+        .with_x_categories(names.clone())
+        .with_y_categories(names);
     (layout, plots)
 }

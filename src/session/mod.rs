@@ -9,7 +9,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use memory::Memory;
 use stores::{Access, Stores};
 
-use crate::{Result, functions};
+use crate::Result;
+use crate::functions::{self, wikimatrix};
 
 mod client;
 mod disk;
@@ -51,7 +52,8 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
     let mut config = SessionConfig::new()
         .with_information_schema(true)
         .with_batch_size(settings.batch_size.unwrap_or(DEFAULT_BATCH_SIZE))
-        .with_extension(Arc::new(staging::Writes::default()));
+        .with_extension(Arc::new(staging::Writes::default()))
+        .with_extension(Arc::new(wikimatrix::Lines::default()));
     if let Some(partitions) = settings.partitions {
         config = config.with_target_partitions(partitions);
     }
@@ -82,6 +84,7 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
         .build();
     sink::register(&mut state)?;
     functions::register_all(&mut state)?;
+    state.register_udtf(wikimatrix::NAME, Arc::new(wikimatrix::WikiMatrix));
     Ok(files::enable(SessionContext::new_with_state(state)))
 }
 
@@ -98,6 +101,11 @@ pub async fn settled(context: &SessionContext) {
 /// How many files this session's COPY and INSERT have written so far, and their bytes.
 pub fn written(context: &SessionContext) -> (u64, u64) {
     context.copied_config().get_extension::<staging::Writes>().map_or((0, 0), |writes| writes.published())
+}
+
+/// The lines of WikiMatrix files that this session has read.
+pub fn lines(context: &SessionContext) -> Arc<wikimatrix::Lines> {
+    context.copied_config().get_extension().unwrap_or_default()
 }
 
 /// The engine's 8,192 rows of 768 numbers are 25 MB: more than the caches hold.

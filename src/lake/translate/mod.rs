@@ -10,13 +10,15 @@
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::stored::read_translator;
 use super::{Inputs, Place};
-use crate::Error;
+use crate::column::Translator;
+use crate::{Error, Result};
 use job::{Board, Done};
 pub use plan::{Plan, Why};
 pub use reembed::{Listed, Reembed};
@@ -61,8 +63,35 @@ pub struct Request {
 pub struct Column {
     /// Its name; found where absent.
     pub name: Option<String>,
-    /// The file of its translator.
-    pub translator: Place,
+    /// Its translator.
+    pub translator: By,
+}
+
+/// What a column is translated by.
+#[derive(Debug, Clone)]
+pub enum By {
+    /// The translator in a file.
+    File(Place),
+    /// This one.
+    Value(Arc<Translator>),
+}
+
+impl By {
+    /// The translator, read where it is in a file.
+    fn translator(&self) -> Result<Translator> {
+        match self {
+            Self::File(place) => read_translator(place),
+            Self::Value(translator) => Ok(translator.as_ref().clone()),
+        }
+    }
+
+    /// An error of the translator, with its file.
+    fn of(&self, error: Error) -> Error {
+        match self {
+            Self::File(place) => Error::file(place.shown(), error.to_string()),
+            Self::Value(_) => error,
+        }
+    }
 }
 
 /// What to do with outputs whose source is gone.
@@ -100,7 +129,10 @@ impl Request {
 
     /// The files of the translators.
     fn translators(&self) -> impl Iterator<Item = &Place> {
-        self.columns.iter().map(|column| &column.translator)
+        self.columns.iter().filter_map(|column| match &column.translator {
+            By::File(place) => Some(place),
+            By::Value(_) => None,
+        })
     }
 }
 

@@ -18,7 +18,6 @@ use crate::kernel::block::Scratch;
 use crate::lake::file::{File, VectorColumn};
 use crate::lake::folder::{Equal, Folder};
 use crate::lake::lineage::{Lineage, Translation, Work, hint};
-use crate::lake::stored::read_translator;
 use crate::lake::{Place, Selection, Source};
 use crate::{Error, Result};
 
@@ -450,7 +449,7 @@ fn check_input(
 /// What is done to every file: the translators are read.
 fn recipe(request: &Request) -> Result<Recipe> {
     let steps = request.columns.iter().map(|column| {
-        let translator = read_translator(&column.translator)?;
+        let translator = column.translator.translator()?;
         Ok(Step { column: column.name.clone(), translator })
     });
     let steps = steps.collect::<Result<Vec<_>>>()?;
@@ -461,8 +460,7 @@ fn recipe(request: &Request) -> Result<Recipe> {
     }
     if settings.confidence_column.is_some() {
         for (column, Step { translator, .. }) in request.columns.iter().zip(&steps) {
-            let failed = |error: Error| Error::file(column.translator.shown(), error.to_string());
-            translator.confidence().map_err(failed)?;
+            translator.confidence().map_err(|error| column.translator.of(error))?;
         }
     }
     let (settings, null_bad) = (request.settings.clone(), request.on_bad == OnBad::Null);

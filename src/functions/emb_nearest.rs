@@ -1,0 +1,347 @@
+//! `emb_nearest(key, v, queries, {k, metric, mean})`: the `k` (10) rows nearest to each query, exact, in single precision.
+//! `List<Struct<query, key, rank, score>>`, by query and rank (from 1), for `unnest`.
+//!
+//! `queries` is a value of `emb_queries`, in a scalar subquery. `metric` is 'cosine' (default), 'centred_cosine' (with `mean`, which is
+//! taken from both sides: that of the rows searched), 'inner_product' or 'l2'; the score is the cosine, the product or the Euclidean
+//! distance. Ties go to the lower key; the zero vector has cosine 0 with everything. Rows with a NULL vector are not searched.
+//! NULL where no row is. Memory is the queries, `k` rows for each, and some thousand rows, whatever the table. NULL queries, another
+//! width than theirs, a NULL key beside a vector, a NULL or non-finite item are errors.
+
+use std::fmt;
+use std::hash::Hash;
+use std::mem;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, StructArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Fields, Float32Type, Float64Type, Int32Type};
+use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::logical_expr::Accumulator;
+use datafusion::logical_expr::function::AccumulatorArgs;
+
+use super::aggregate::{Aggregate, literal_options};
+use super::arguments::{Call, failed};
+use super::measures;
+use super::options::{Kind, Options, Spec, spec};
+use crate::column::{Embeddings, Flaw, KeyKind, Keys, Queries};
+use crate::kernel::Rows;
+use crate::kernel::nearest::{Found, Nearest};
+use crate::kernel::norm::{dot, is_finite};
+use crate::kernel::search::{BLOCK_DOCUMENTS, Index, Metric, Prepare};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct EmbNearest;
+
+const OPTIONS: [Spec; 3] = [spec("k", Kind::Integer), spec("metric", Kind::Text), spec("mean", Kind::Vector)];
+
+/// Rows are searched when about so many bytes of them have come.
+const SEARCHED_BYTES: usize = 12 << 20;
+
+impl Aggregate for EmbNearest {
+    const NAME: &'static str = "emb_nearest";
+    const SYNTAX: &'static str = "emb_nearest(key, v, queries, {k: 10, metric: 'cosine'})";
+    const DESCRIPTION: &'static str = "The k rows nearest to each query, exact: for unnest.";
+
+    fn return_type(&self, call: &Call<'_>) -> Result<DataType> {
+        call.count(3, 4)?;
+        call.options(3, &OPTIONS)?;
+        let (kind, width) = call.queries(2, "queries")?;
+        call.embedding_of(1, "v", width, "the queries")?;
+        Ok(list(DataType::Struct(fields(kind, call.key(0, "key")?))))
+    }
+
+    fn state(&self, call: &Call<'_>) -> Result<Vec<(&'static str, DataType)>> {
+        Ok(vec![
+            ("queries", list(call.queries(2, "queries")?.0.data_type())),
+            ("squares", list(DataType::Float64)),
+            ("counts", list(DataType::Int32)),
+            ("keys", list(call.key(0, "key")?.data_type())),
+            ("scores", list(DataType::Float32)),
+        ])
+    }
+
+    fn accumulator(&self, call: &Call<'_>, args: &AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        let options = literal_options(Self::NAME, args, 3)?;
+        let (kind, width) = call.queries(2, "queries")?;
+        let k = measures::rows(Self::NAME, &options, "k", 10)?;
+        let metric = measures::metric(Self::NAME, &options)?;
+        let prepare = Prepare::about(metric, center(metric, &options, width)?);
+        let most = (SEARCHED_BYTES / (size_of::<f32>() * width.max(1) * BLOCK_DOCUMENTS)).clamp(1, 8) * BLOCK_DOCUMENTS;
+        let asked = Asked { metric, k, kind, width, most, prepare };
+        Ok(match call.key(0, "key")? {
+            KeyKind::Int => Box::new(Searched::<i64>::new(asked)),
+            KeyKind::Text => Box::new(Searched::<Arc<str>>::new(asked)),
+        })
+    }
+}
+
+fn center(metric: Metric, options: &Options<'_>, width: usize) -> Result<Vec<f32>> {
+    match (metric, options.vector("mean", 0, width)?) {
+        (Metric::CentredCosine, Some(mean)) => Ok(mean),
+        (Metric::CentredCosine, None) => exec_err!(
+            "emb_nearest: metric 'centred_cosine' needs the mean of the rows searched: {{metric: 'centred_cosine', mean: \
+             (SELECT emb_mean(embedding) FROM documents)}}"
+        ),
+        (_, Some(_)) => exec_err!("emb_nearest: option `mean` is for metric 'centred_cosine'"),
+        (_, None) => Ok(Vec::new()),
+    }
+}
+
+fn list(item: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(item, true)))
+}
+
+fn fields(query: KeyKind, key: KeyKind) -> Fields {
+    Fields::from(vec![
+        Field::new("query", query.data_type(), true),
+        Field::new("key", key.data_type(), true),
+        Field::new("rank", DataType::Int64, true),
+        Field::new("score", DataType::Float32, true),
+    ])
+}
+
+/// A key of a row searched: shared by all queries that have found it.
+trait Key: Ord + Clone + Hash + fmt::Debug + Send + Sync + 'static {
+    const KIND: KeyKind;
+
+    /// Row `row` of a column that [`Keys::normalize`] made, not NULL.
+    fn of(normal: &dyn Array, row: usize) -> Self;
+
+    fn to_array(keys: Vec<Self>) -> ArrayRef;
+}
+
+impl Key for i64 {
+    const KIND: KeyKind = KeyKind::Int;
+
+    fn of(normal: &dyn Array, row: usize) -> Self {
+        normal.as_primitive::<arrow::datatypes::Int64Type>().value(row)
+    }
+
+    fn to_array(keys: Vec<Self>) -> ArrayRef {
+        Arc::new(Int64Array::from(keys))
+    }
+}
+
+impl Key for Arc<str> {
+    const KIND: KeyKind = KeyKind::Text;
+
+    fn of(normal: &dyn Array, row: usize) -> Self {
+        normal.as_string::<i32>().value(row).into()
+    }
+
+    fn to_array(keys: Vec<Self>) -> ArrayRef {
+        Arc::new(arrow::array::StringArray::from_iter_values(keys))
+    }
+}
+
+/// What a search is of, beyond the queries.
+#[derive(Debug)]
+struct Asked {
+    metric: Metric,
+    k: usize,
+    /// Of the queries' keys.
+    kind: KeyKind,
+    width: usize,
+    /// Rows that are searched at once.
+    most: usize,
+    prepare: Prepare,
+}
+
+/// Rows searched so far.
+#[derive(Debug)]
+struct Searched<K> {
+    asked: Asked,
+    /// The queries, where rows come to this accumulator and not only what others found.
+    queries: Option<Queries>,
+    /// Keys of the queries.
+    keys: Option<Keys>,
+    /// Squared lengths of the queries, where distances are made of them.
+    squares: Vec<f64>,
+    nearest: Nearest<K>,
+    /// Rows that wait.
+    waiting: Vec<f32>,
+    waiting_keys: Vec<K>,
+}
+
+impl<K: Key> Searched<K> {
+    fn new(asked: Asked) -> Self {
+        let nearest = Nearest::new(0, asked.k);
+        let (waiting, waiting_keys) = (Vec::new(), Vec::new());
+        Self { asked, queries: None, keys: None, squares: Vec::new(), nearest, waiting, waiting_keys }
+    }
+
+    /// Takes the queries of a batch, which must be those of the others.
+    fn ask(&mut self, values: &ArrayRef) -> Result<()> {
+        let name = EmbNearest::NAME;
+        let values = values.as_struct();
+        let null =
+            "{name}: argument 3 (`queries`) is NULL: no queries were found; a scalar subquery over no rows gives NULL";
+        let digest = values.column_by_name("digest").map(|digests| arrow::compute::cast(digests, &DataType::Utf8));
+        let digest = digest.transpose()?;
+        let digests = digest.as_ref().and_then(|digests| digests.as_string_opt::<i32>());
+        let Some(digests) = digests.filter(|digests| values.is_valid(0) && digests.is_valid(0)) else {
+            return exec_err!("{}", null.replace("{name}", name));
+        };
+        let known = match &self.queries {
+            Some(queries) => queries.digest.clone(),
+            None => {
+                let Some(queries) = Queries::read(values, 0).map_err(|error| failed(name, error))? else {
+                    return exec_err!("{}", null.replace("{name}", name));
+                };
+                let squares = match self.asked.metric {
+                    Metric::L2 => queries.rows().iter().map(|q| dot(q, q)).collect(),
+                    _ => Vec::new(),
+                };
+                self.begin(queries.keys.clone(), squares)?;
+                self.queries.insert(queries).digest.clone()
+            }
+        };
+        if (0..digests.len()).any(|row| digests.is_null(row) || digests.value(row) != known) {
+            return exec_err!(
+                "{name}: argument 3 (`queries`) is not the same in all rows: pass one value with a scalar subquery, \
+                 (SELECT emb_queries(id, embedding) FROM queries)"
+            );
+        }
+        Ok(())
+    }
+
+    /// Of the queries with these keys, where nothing was found yet.
+    fn begin(&mut self, keys: Keys, squares: Vec<f64>) -> Result<()> {
+        match &self.keys {
+            Some(known) if *known != keys => exec_err!("emb_nearest: partitions were asked for different queries"),
+            Some(_) => Ok(()),
+            None => {
+                self.nearest = Nearest::new(keys.len(), self.asked.k);
+                (self.keys, self.squares) = (Some(keys), squares);
+                Ok(())
+            }
+        }
+    }
+
+    /// Searches the rows that wait.
+    fn search(&mut self) {
+        let Some(queries) = &self.queries else { return };
+        let rows = Rows::new(&self.waiting, self.asked.width);
+        self.nearest.search(&Index::new(&self.asked.prepare, rows), queries.rows(), &self.waiting_keys);
+        self.waiting.clear();
+        self.waiting_keys.clear();
+    }
+
+    fn flaw(&self, flaw: &Flaw, keys: &ArrayRef) -> Result<()> {
+        let key = flaw.row().and_then(|row| Keys::from_array(&keys.slice(row, 1)).ok()).filter(|keys| !keys.is_empty());
+        let key = key.map_or_else(String::new, |key| format!(", key {}", key.display(0)));
+        exec_err!("emb_nearest: argument 2 (`v`){key}: {flaw}")
+    }
+}
+
+impl<K: Key> Accumulator for Searched<K> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        if values[0].is_empty() {
+            return Ok(());
+        }
+        self.ask(&values[2])?;
+        let keys = match Keys::normalize(&values[0]) {
+            Ok(keys) => keys,
+            Err(flaw) => return exec_err!("emb_nearest: argument 1 (`key`): {flaw}"),
+        };
+        let rows = match Embeddings::of(&values[1]) {
+            Ok(rows) => rows,
+            Err(flaw) => return self.flaw(&flaw, &keys),
+        };
+        for row in 0..rows.len() {
+            let v = match rows.row_of(row, self.asked.width) {
+                Ok(None) => continue,
+                Ok(Some(v)) if is_finite(v) => v,
+                Ok(_) => return self.flaw(&Flaw::NotFinite { row }, &keys),
+                Err(flaw) => return self.flaw(&flaw, &keys),
+            };
+            if keys.is_null(row) {
+                return exec_err!(
+                    "emb_nearest: argument 1 (`key`), row {row} of the batch is NULL beside an embedding: leave such rows out \
+                     (WHERE key IS NOT NULL)"
+                );
+            }
+            self.waiting.extend_from_slice(v);
+            self.waiting_keys.push(K::of(&keys, row));
+            if self.waiting_keys.len() == self.asked.most {
+                self.search();
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.search();
+        let keys = self.keys.clone().unwrap_or_else(|| Keys::new(self.asked.kind));
+        let found = self.nearest.found();
+        let counts: Int32Array = found.iter().map(|found| found.len() as i32).collect();
+        let scores: Float32Array = found.iter().flatten().map(|found| Some(found.score)).collect();
+        let found: Vec<K> = found.iter().flatten().map(|found| found.key.clone()).collect();
+        let squares = Float64Array::from(mem::take(&mut self.squares));
+        let state: [ArrayRef; 5] =
+            [keys.to_array(), Arc::new(squares), Arc::new(counts), K::to_array(found), Arc::new(scores)];
+        state.into_iter().map(one_list).collect()
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        for row in 0..states[0].len() {
+            let part = |i: usize| states[i].as_list::<i32>().value(row);
+            let Ok(keys) = Keys::from_array(&part(0)) else { return exec_err!("emb_nearest: a state has no keys") };
+            if keys.is_empty() {
+                continue;
+            }
+            self.begin(keys, part(1).as_primitive::<Float64Type>().values().to_vec())?;
+            let (counts, keys, scores) = (part(2), part(3), part(4));
+            let scores = scores.as_primitive::<Float32Type>();
+            let mut begin = 0;
+            for (query, &count) in counts.as_primitive::<Int32Type>().values().iter().enumerate() {
+                let end = begin + usize::try_from(count).unwrap_or(0);
+                let found = (begin..end).map(|i| Found { score: scores.value(i), key: K::of(&keys, i) });
+                self.nearest.merge(query, found);
+                begin = end;
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.search();
+        let fields = fields(self.asked.kind, K::KIND);
+        let Some(asked) = &self.keys else { return ScalarValue::try_from(&list(DataType::Struct(fields))) };
+        let (mut queries, mut keys, mut ranks, mut scores) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (query, found) in self.nearest.found().iter().enumerate() {
+            for (rank, found) in (1i64..).zip(found) {
+                queries.push(query);
+                keys.push(found.key.clone());
+                ranks.push(rank);
+                scores.push(match self.squares.get(query) {
+                    Some(square) => (square - 2.0 * f64::from(found.score)).max(0.0).sqrt() as f32,
+                    None => found.score,
+                });
+            }
+        }
+        let columns: Vec<ArrayRef> = vec![
+            asked.select(&queries).to_array(),
+            K::to_array(keys),
+            Arc::new(Int64Array::from(ranks)),
+            Arc::new(Float32Array::from(scores)),
+        ];
+        one_list(Arc::new(StructArray::try_new(fields, columns, None)?))
+    }
+
+    fn size(&self) -> usize {
+        let queries = self.queries.as_ref().map_or(0, |queries| size_of_val::<[f32]>(&queries.vectors));
+        let waiting = self.waiting.capacity() * size_of::<f32>() + self.waiting_keys.capacity() * size_of::<K>();
+        size_of::<Self>() + queries + waiting + self.nearest.size()
+    }
+}
+
+/// A list of all of `items`.
+fn one_list(items: ArrayRef) -> Result<ScalarValue> {
+    let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
+    let offsets = OffsetBuffer::from_lengths([items.len()]);
+    Ok(ScalarValue::List(Arc::new(ListArray::try_new(field, offsets, items, None)?)))
+}

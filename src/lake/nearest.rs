@@ -1,0 +1,303 @@
+//! The rows of one table nearest to each row of another, to be read: exact, the searched table read once.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::Place;
+use super::condition::Condition;
+use super::inputs::Inputs;
+use super::matched::Matched;
+use super::output::write_batch;
+use super::table::{At, Conditions, Table, Vectors};
+use crate::column::Keys;
+use crate::column::buffers::Buffers;
+use crate::kernel::Rows;
+use crate::kernel::nearest::{Found, Nearest};
+use crate::kernel::norm::dot;
+use crate::kernel::search::{BLOCK_DOCUMENTS, Index, Metric, Prepare};
+use crate::{Error, Result, session};
+
+/// Queries at most: all of them are in memory while a table is searched.
+pub const MAX_QUERIES: usize = 100_000;
+
+/// Rows are searched when about so many bytes of them have come.
+const SEARCHED_BYTES: usize = 12 << 20;
+
+/// What to look for, and where.
+#[derive(Debug)]
+pub struct Request {
+    /// The table of the queries.
+    pub of: Inputs,
+    /// The table that is searched.
+    pub searched: Inputs,
+    /// Columns that name a row, in both tables.
+    pub key: Vec<String>,
+    /// Embedding column of the queries.
+    pub of_column: Option<String>,
+    /// Embedding column of the searched table.
+    pub searched_column: Option<String>,
+    /// SQL over the columns of the queries: the rows that ask.
+    pub of_where: Option<String>,
+    /// Rows that ask at most, drawn by key; all where absent.
+    pub sample: Option<usize>,
+    /// Draws them.
+    pub seed: u64,
+    /// Rows found for each query.
+    pub k: usize,
+    /// What nearness is.
+    pub metric: Metric,
+    /// A column to read beside what is found: the queries' and the searched table's.
+    pub text: [Option<String>; 2],
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Neighbours {
+    /// A row for each query and rank: `query`, its text, `rank`, `key`, its text, `score`.
+    pub rows: RecordBatch,
+    /// Queries asked.
+    pub queries: usize,
+    /// Rows passed over among the queries, being NULL.
+    pub nulls: usize,
+    /// Rows searched.
+    pub searched: u64,
+}
+
+/// A row found. Keys are compared first: ties go to the lower one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Document {
+    key: Key,
+    at: At,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Int(i64),
+    Text(Arc<str>),
+}
+
+/// Searches; `done` counts the rows that have been searched.
+pub fn nearest(request: &Request, done: &AtomicU64) -> Result<Neighbours> {
+    let (of, searched) = (Table::open(&request.of)?, Table::open(&request.searched)?);
+    let of_vectors = of.vectors(request.of_column.as_deref())?;
+    let vectors = searched.vectors(request.searched_column.as_deref())?;
+    if of_vectors.width() != vectors.width() {
+        return Err(Error::Invalid(format!(
+            "{} has vectors of {} numbers and {} of {}: search a table of the same encoder, or translate the queries first",
+            of.shown(),
+            of_vectors.width(),
+            searched.shown(),
+            vectors.width()
+        )));
+    }
+    for (table, text) in [(&of, &request.text[0]), (&searched, &request.text[1])] {
+        text.iter().try_for_each(|name| table.check_column(name))?;
+    }
+    let mut kinds = None;
+    searched.check_keys(&request.key, &mut kinds)?;
+    let asked = ask(request, &of, &of_vectors)?;
+    let queries = Rows::new(&asked.vectors, vectors.width());
+
+    let center = match request.metric {
+        Metric::CentredCosine => vectors.mean()?,
+        _ => Vec::new(),
+    };
+    let search = Search {
+        request,
+        vectors: &vectors,
+        queries,
+        prepare: Prepare::about(request.metric, center),
+        groups: vectors.groups(),
+        next: AtomicUsize::new(0),
+        buffers: Buffers::new(2),
+        done,
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(search.groups.len().max(1));
+    let parts = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let part = search.run();
+                parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+            });
+        }
+    });
+    let mut all = Nearest::new(queries.len(), request.k);
+    for part in parts.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        for (query, found) in part?.found().iter().enumerate() {
+            all.merge(query, found.iter().cloned());
+        }
+    }
+    Ok(Neighbours {
+        rows: rows(request, (&of, &asked), queries, &searched, &all)?,
+        queries: queries.len(),
+        nulls: asked.nulls,
+        searched: done.load(Ordering::Relaxed),
+    })
+}
+
+/// The rows that ask, by ascending key.
+struct Asked {
+    keys: Keys,
+    at: Vec<At>,
+    vectors: Vec<f32>,
+    nulls: usize,
+}
+
+fn ask(request: &Request, of: &Table, vectors: &Vectors<'_>) -> Result<Asked> {
+    let session = session::context(&session::Settings::default())?;
+    let condition = request.of_where.as_deref();
+    let anchors = condition.map(|sql| Condition { option: "--where", sql, session: &session });
+    let all = of.keys(&request.key, &Conditions { anchors, ..Conditions::default() })?;
+    let order: Vec<usize> = match request.sample {
+        Some(_) => all.keys.drawn("queries", request.seed),
+        None => (0..all.keys.len()).collect(),
+    };
+    let most = request.sample.unwrap_or(MAX_QUERIES + 1);
+    let matched = Matched { keys: all.keys, tables: vec![(vectors, all.at)] };
+    let gathered = matched.first(order, most)?;
+    if gathered.rows.is_empty() {
+        return Err(Error::file(
+            of.shown(),
+            "has no row that could ask: --where selects none, or all embeddings are NULL",
+        ));
+    }
+    if gathered.rows.len() > MAX_QUERIES {
+        return Err(Error::file(
+            of.shown(),
+            format!(
+                "has more than {MAX_QUERIES} rows that would ask: select some with --where, or draw some with --sample"
+            ),
+        ));
+    }
+    let mut order: Vec<usize> = (0..gathered.rows.len()).collect();
+    order.sort_unstable_by_key(|&i| gathered.rows[i]);
+    let rows: Vec<usize> = order.iter().map(|&i| gathered.rows[i]).collect();
+    Ok(Asked {
+        keys: matched.keys.select(&rows),
+        at: rows.iter().map(|&row| matched.tables[0].1[row]).collect(),
+        vectors: Rows::new(&gathered.vectors[0], vectors.width()).select(&order),
+        nulls: gathered.nulls,
+    })
+}
+
+/// A search that several threads do together, a row group each at a time.
+struct Search<'a> {
+    request: &'a Request,
+    vectors: &'a Vectors<'a>,
+    queries: Rows<'a>,
+    prepare: Prepare,
+    groups: Vec<(usize, usize)>,
+    next: AtomicUsize,
+    buffers: Buffers<f32>,
+    done: &'a AtomicU64,
+}
+
+impl Search<'_> {
+    /// Takes groups as long as there are some.
+    fn run(&self) -> Result<Nearest<Document>> {
+        let width = self.vectors.width();
+        let most = (SEARCHED_BYTES / (size_of::<f32>() * width * BLOCK_DOCUMENTS)).clamp(1, 8) * BLOCK_DOCUMENTS;
+        let mut nearest = Nearest::new(self.queries.len(), self.request.k);
+        let (mut rows, mut documents) = (Vec::new(), Vec::new());
+        let mut search = |rows: &mut Vec<f32>, documents: &mut Vec<Document>| {
+            let index = Index::new(&self.prepare, Rows::new(rows, width));
+            nearest.search(&index, self.queries, documents);
+            self.done.fetch_add(documents.len() as u64, Ordering::Relaxed);
+            rows.clear();
+            documents.clear();
+        };
+        while let Some(&group) = self.groups.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            let (begin, keys) = self.vectors.table().keys_of_group(&self.request.key, group)?;
+            self.vectors.scan(group, &self.buffers, |at, vector| {
+                let place = usize::try_from(at.row - begin).unwrap_or(usize::MAX);
+                let key = match &keys {
+                    Keys::Int(keys) => keys.get(place).map(|&key| Key::Int(key)),
+                    Keys::Text(keys) => keys.get(place).map(|key| Key::Text(key.as_str().into())),
+                };
+                let Some(key) = key else {
+                    let message = "has fewer keys than embeddings in a row group: it is damaged";
+                    return Err(Error::file(self.vectors.table().shown(), message));
+                };
+                rows.extend_from_slice(vector);
+                documents.push(Document { key, at });
+                if documents.len() == most {
+                    search(&mut rows, &mut documents);
+                }
+                Ok(())
+            })?;
+        }
+        search(&mut rows, &mut documents);
+        Ok(nearest)
+    }
+}
+
+fn rows(
+    request: &Request,
+    (of, asked): (&Table, &Asked),
+    queries: Rows<'_>,
+    searched: &Table,
+    all: &Nearest<Document>,
+) -> Result<RecordBatch> {
+    let each =
+        || all.found().iter().enumerate().flat_map(|(query, found)| (1i64..).zip(found).map(move |f| (query, f)));
+    let of_query: UInt32Array = each().map(|(query, _)| u32::try_from(query).ok()).collect();
+    let score = |query: usize, found: &Found<Document>| match request.metric {
+        Metric::L2 => {
+            let query = queries.row(query);
+            (dot(query, query) - 2.0 * f64::from(found.score)).max(0.0).sqrt() as f32
+        }
+        _ => found.score,
+    };
+    let scores: Float32Array = each().map(|(query, (_, found))| Some(score(query, found))).collect();
+    let ranks: Int64Array = each().map(|(_, (rank, _))| Some(rank)).collect();
+
+    let mut places: Vec<At> = each().map(|(_, (_, found))| found.key.at).collect();
+    let wanted: Vec<At> = places.clone();
+    places.sort_unstable();
+    places.dedup();
+    let of_document: UInt32Array =
+        wanted.iter().map(|at| places.binary_search(at).ok().and_then(|place| u32::try_from(place).ok())).collect();
+    let mut keys = Keys::new(asked.keys.kind());
+    for (_, (_, found)) in each() {
+        match (&mut keys, &found.key.key) {
+            (Keys::Int(keys), Key::Int(key)) => keys.push(*key),
+            (Keys::Text(keys), Key::Text(key)) => keys.push(key.to_string()),
+            (none, Key::Int(key)) if none.is_empty() => *none = Keys::Int(vec![*key]),
+            (none, Key::Text(key)) if none.is_empty() => *none = Keys::Text(vec![key.to_string()]),
+            _ => return Err(Error::Invalid("the keys of the searched table are of two kinds".to_owned())),
+        }
+    }
+
+    let mut columns: Vec<(String, ArrayRef)> =
+        vec![("query".to_owned(), take(&asked.keys.to_array(), &of_query, None)?)];
+    if let Some(text) = &request.text[0] {
+        let texts = of.take(&[text], &asked.at)?;
+        columns.push((format!("query_{text}"), take(texts.column(0), &of_query, None)?));
+    }
+    columns.push(("rank".to_owned(), Arc::new(ranks)));
+    columns.push(("score".to_owned(), Arc::new(scores)));
+    columns.push(("key".to_owned(), keys.to_array()));
+    if let Some(text) = &request.text[1] {
+        let texts = searched.take(&[text], &places)?;
+        columns.push((text.clone(), take(texts.column(0), &of_document, None)?));
+    }
+    let field = |(name, column): &(String, ArrayRef)| -> Field {
+        let data_type: &DataType = column.data_type();
+        Field::new(name, data_type.clone(), true)
+    };
+    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
+    Ok(RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())?)
+}
+
+impl Neighbours {
+    /// Stores the rows; see [`Place::check_writable`] for what is not replaced.
+    pub fn store(&self, place: &Place, overwrite: bool) -> Result<()> {
+        place.check_writable(overwrite)?;
+        write_batch(place, &self.rows)
+    }
+}
