@@ -106,13 +106,13 @@ WITH answers AS (
                                           emb_center(native, (SELECT emb_mean(native) FROM answers))), 0)) AS centred_deviation
     FROM answers
 )
-SELECT {{ source | quote }}, {{ target | quote }}, {{ setting | quote }},
+SELECT {{ source | quote }} AS source, {{ target | quote }} AS target, {{ setting | quote }} AS setting,
 {% if setting in settings %}
-       t['method'], CAST(regexp_match(t['diagnostics'], '"anchors":([0-9]+)')[1] AS BIGINT),
-       CAST(regexp_match(t['settings'], '"omega":([0-9]+)')[1] AS BIGINT),
-       CAST(regexp_match(t['settings'], '"delta":([0-9.e-]+)')[1] AS DOUBLE),
+       t['method'] AS method, CAST(regexp_match(t['diagnostics'], '"anchors":([0-9]+)')[1] AS BIGINT) AS anchors,
+       CAST(regexp_match(t['settings'], '"omega":([0-9]+)')[1] AS BIGINT) AS omega,
+       CAST(regexp_match(t['settings'], '"delta":([0-9.e-]+)')[1] AS DOUBLE) AS delta,
 {% else %}
-       NULL, NULL, NULL, NULL,
+       NULL AS method, NULL AS anchors, NULL AS omega, NULL AS delta,
 {% endif %}
        found['pool'], near['cosine'], deviation, near['centred_cosine'], centred_deviation, found['p_at_1'], found['mrr']
 FROM measured{{ ' CROSS JOIN ' ~ (pair ~ ' ' ~ setting) | ident if setting in settings }};
@@ -126,7 +126,7 @@ COPY (
 
 -- As the paper prints it: the mean cosine of an answer and the target encoder's own embedding, with its deviation.
 SELECT source AS "Enc.", target AS "Dec.",
-{% for setting in ['absolute', 'multilingual', 'paper', 'parseval', 'best'] %}
+{% for setting in ['absolute', 'multilingual', 'paper', 'parseval', 'best'] if setting != 'multilingual' or multilingual %}
        max(CASE WHEN setting = '{{ setting }}' THEN round(cosine, 2) || ' ± ' || round(cosine_deviation, 2) END) AS {{ setting | ident }},
 {% endfor %}
        max(round(mean_only, 2)) AS "mean only", max(round(different, 2) || ' ± ' || round(different_deviation, 2)) AS "different rows"

@@ -77,7 +77,7 @@ fn codes_are_decoded_into_a_space_that_came_when_the_source_was_gone() {
     let spaces = |name: &str| tester.data(&format!("hub/{name}")).pop().unwrap();
     let sql = format!(
         "COPY (SELECT id, emb_decode(emb_relative(embedding, (SELECT space FROM 'hub/fr/{}')), (SELECT decoder FROM 'hub/en/{}')) AS \
-         embedding FROM 'fr.parquet') TO 'by_sql.parquet'",
+         embedding FROM 'fr.parquet' ORDER BY id) TO 'by_sql.parquet'",
         spaces("fr"),
         spaces("en")
     );

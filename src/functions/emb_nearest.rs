@@ -37,6 +37,9 @@ pub struct EmbNearest;
 
 const OPTIONS: [Spec; 3] = [spec("k", Kind::Integer), spec("metric", Kind::Text), spec("mean", Kind::Vector)];
 
+const DIFFERENT: &str = "emb_nearest: argument 3 (`queries`) is not the same in all rows: pass one value with a scalar subquery, \
+                         (SELECT emb_queries(id, embedding) FROM queries)";
+
 /// Rows are searched when about so many bytes of them have come.
 const SEARCHED_BYTES: usize = 12 << 20;
 
@@ -200,10 +203,7 @@ impl<K: Key> Searched<K> {
             }
         };
         if (0..digests.len()).any(|row| digests.is_null(row) || digests.value(row) != known) {
-            return exec_err!(
-                "{name}: argument 3 (`queries`) is not the same in all rows: pass one value with a scalar subquery, \
-                 (SELECT emb_queries(id, embedding) FROM queries)"
-            );
+            return exec_err!("{DIFFERENT}");
         }
         Ok(())
     }
@@ -211,7 +211,7 @@ impl<K: Key> Searched<K> {
     /// Of the queries with these keys, where nothing was found yet.
     fn begin(&mut self, keys: Keys, squares: Vec<f64>) -> Result<()> {
         match &self.keys {
-            Some(known) if *known != keys => exec_err!("emb_nearest: partitions were asked for different queries"),
+            Some(known) if *known != keys => exec_err!("{DIFFERENT}"),
             Some(_) => Ok(()),
             None => {
                 self.nearest = Nearest::new(keys.len(), self.asked.k);
