@@ -18,10 +18,11 @@
 {% set seed = seed | default('7') %}
 {% set by = by | default('p_at_1') %}
 {% set out = out | default('parallel') %}
-{% set encoders = pairs | replace('>', ',') | split(',') | unique | list %}
+{% set pairs = pairs | split(',') | map('trim') | list %}
+{% set encoders = pairs | join(',') | replace('>', ',') | split(',') | map('trim') | unique | list %}
 
 {% for encoder in encoders %}
-CREATE EXTERNAL TABLE {{ encoder | ident }} STORED AS PARQUET LOCATION {{ (lake ~ '/' ~ encoder ~ '.parquet') | quote }};
+CREATE EXTERNAL TABLE {{ ('encoder ' ~ encoder) | ident }} STORED AS PARQUET LOCATION {{ (lake ~ '/' ~ encoder ~ '.parquet') | quote }};
 {% endfor %}
 
 -- The rows that every encoder has embedded; drawn by key as in translate.sql.
@@ -29,11 +30,11 @@ CREATE TABLE rows AS
 SELECT key, may_be_anchor, is_evaluated, (row_number() OVER (ORDER BY key) + {{ seed }}) * 2654435769 % 4294967296 AS draw
 FROM (
     SELECT {{ key | ident }} AS key, ({{ anchors }}) AS may_be_anchor, ({{ evaluate }}) AS is_evaluated
-    FROM {{ encoders[0] | ident }} WHERE {{ column | ident }} IS NOT NULL
+    FROM {{ ('encoder ' ~ encoders[0]) | ident }} WHERE {{ column | ident }} IS NOT NULL
 )
 WHERE true
 {% for encoder in encoders %}{% if not loop.first %}
-  AND key IN (SELECT {{ key | ident }} FROM {{ encoder | ident }} WHERE {{ column | ident }} IS NOT NULL)
+  AND key IN (SELECT {{ key | ident }} FROM {{ ('encoder ' ~ encoder) | ident }} WHERE {{ column | ident }} IS NOT NULL)
 {% endif %}{% endfor %};
 
 CREATE TABLE chosen AS
@@ -51,16 +52,16 @@ FROM (SELECT count(*) FILTER (WHERE is_anchor) AS anchors, count(*) FILTER (WHER
 -- What a cosine must be held against: what predicting the mean scores, and how near different rows of the encoder are to each other
 -- anyway (all pairs; the deviation over each row and the next).
 CREATE TABLE encoders (encoder VARCHAR, mean_only DOUBLE, different DOUBLE, different_deviation DOUBLE);
-{% for encoder in pairs | split(',') | map('split', '>') | map('list') | map('last') | unique %}
+{% for encoder in pairs | map('split', '>') | map('list') | map('last') | map('trim') | unique %}
 INSERT INTO encoders
 WITH native AS (
     SELECT key, is_anchor, {{ column | ident }} AS v, lag({{ column | ident }}) OVER (PARTITION BY is_anchor ORDER BY key) AS neighbour
-    FROM chosen JOIN {{ encoder | ident }} e ON key = e.{{ key | ident }}
+    FROM chosen JOIN {{ ('encoder ' ~ encoder) | ident }} e ON key = e.{{ key | ident }}
 )
 SELECT {{ encoder | quote }}, mean_only, (n * power(emb_norm(direction), 2) - 1) / (n - 1), deviation
 FROM (
     SELECT avg(coalesce(emb_cosine(v, (SELECT emb_mean(v) FROM native WHERE is_anchor)), 0)) AS mean_only,
-           emb_mean(emb_normalize(v)) AS direction, count(*) AS n, stddev_pop(coalesce(emb_cosine(v, neighbour), 0)) AS deviation
+           emb_mean(emb_normalize(v)) AS direction, count(*) AS n, stddev_pop(coalesce(emb_cosine(v, neighbour), 0)) FILTER (WHERE neighbour IS NOT NULL) AS deviation
     FROM native WHERE NOT is_anchor
 );
 {% endfor %}
@@ -70,30 +71,31 @@ CREATE TABLE metrics (
     cosine DOUBLE, cosine_deviation DOUBLE, centred_cosine DOUBLE, centred_deviation DOUBLE, p_at_1 DOUBLE, mrr DOUBLE
 );
 
-{% for pair in pairs | split(',') %}
-{% set source = (pair | split('>') | list)[0] %}
-{% set target = (pair | split('>') | list)[1] %}
+{% for pair in pairs %}
+{% set source = (pair | split('>') | list)[0] | trim %}
+{% set target = (pair | split('>') | list)[1] | trim %}
 CREATE TABLE {{ pair | ident }} AS
 SELECT c.key, c.is_anchor, s.{{ column | ident }} AS source, t.{{ column | ident }} AS target
 {%- if multilingual %}, s.{{ multilingual | ident }} AS multilingual_source, t.{{ multilingual | ident }} AS multilingual_target{% endif %}
 
 FROM chosen c
-JOIN {{ source | ident }} s ON c.key = s.{{ key | ident }}
-JOIN {{ target | ident }} t ON c.key = t.{{ key | ident }};
+JOIN {{ ('encoder ' ~ source) | ident }} s ON c.key = s.{{ key | ident }}
+JOIN {{ ('encoder ' ~ target) | ident }} t ON c.key = t.{{ key | ident }};
 
 {% set settings = {'paper': "{preset: 'paper'}", 'parseval': "{method: 'parseval'}", 'best': "{method: 'best', by: '" ~ by ~ "'}"} %}
 {% for setting in ['absolute', 'multilingual', 'paper', 'parseval', 'best'] %}
 {% if setting in settings %}
 CREATE TABLE {{ (pair ~ ' ' ~ setting) | ident }} AS SELECT emb_fit(key, source, target, {{ settings[setting] }}) AS t FROM {{ pair | ident }} WHERE is_anchor;
 {% endif %}
-{% if setting in settings or (setting == 'absolute' and (absolute == 'all' or pair in absolute | split(',') | list))
+{% if setting in settings or (setting == 'absolute' and (absolute == 'all' or pair in absolute | split(',') | map('trim') | list))
     or (setting == 'multilingual' and multilingual) %}
 INSERT INTO metrics
 WITH answers AS (
 {% if setting == 'absolute' %}
     SELECT key, source AS answer, target AS native FROM {{ pair | ident }} WHERE NOT is_anchor
 {% elif setting == 'multilingual' %}
-    SELECT key, multilingual_source AS answer, multilingual_target AS native FROM {{ pair | ident }} WHERE NOT is_anchor
+    SELECT key, multilingual_source AS answer, multilingual_target AS native FROM {{ pair | ident }}
+    WHERE NOT is_anchor AND multilingual_source IS NOT NULL AND multilingual_target IS NOT NULL
 {% else %}
     SELECT key, emb_translate(source, (SELECT t FROM {{ (pair ~ ' ' ~ setting) | ident }})) AS answer, target AS native
     FROM {{ pair | ident }} WHERE NOT is_anchor

@@ -21,9 +21,13 @@
 {% set anchors = anchors | default('768') %}
 {% set evaluation = evaluation | default('400') %}
 {% set out = out | default('wikimatrix') %}
-{% set others = languages | split(',') | reject('equalto', common) | list %}
+{% set languages = languages | split(',') | map('trim') | unique | list %}
+{% set others = languages | reject('equalto', common) | list %}
+{% if common not in languages or not others %}
+SELECT emb_require(false, 'languages ({{ languages | join(', ') }}) are two or more, the common one ({{ common }}) among them') AS enough;
+{% else %}
 
-{% for language in languages | split(',') %}
+{% for language in languages %}
 CREATE EXTERNAL TABLE {{ ('embeddings ' ~ language) | ident }} STORED AS PARQUET LOCATION {{ (lake ~ '/' ~ language ~ '.parquet') | quote }};
 
 {% if by == 'id' %}
@@ -50,7 +54,7 @@ WHERE {{ text | ident }} IS NOT NULL AND {{ column | ident }} IS NOT NULL;
 {% set languages_of = [language, common] | sort %}
 -- Pairs over the threshold whose sentences both have an embedding. The file is read once and never held: the sentences are.
 CREATE TABLE {{ ('pairs ' ~ language) | ident }} AS
-SELECT c.sentence AS {{ common | ident }}, o.sentence AS {{ language | ident }}, max(w.margin) AS margin
+SELECT c.sentence AS common, o.sentence AS other, max(w.margin) AS margin
 FROM {{ ('sentences ' ~ common) | ident }} c
 JOIN (
     {{ ('sentences ' ~ language) | ident }} o
@@ -62,10 +66,10 @@ GROUP BY c.sentence, o.sentence;
 
 -- A sentence may stand in several pairs: only those stay that are the best of both their sentences.
 CREATE TABLE {{ ('best ' ~ language) | ident }} AS
-SELECT {{ common | ident }}, {{ language | ident }}, margin
+SELECT common, other, margin
 FROM (
-    SELECT *, row_number() OVER (PARTITION BY {{ common | ident }} ORDER BY margin DESC, {{ language | ident }}) AS of_common,
-           row_number() OVER (PARTITION BY {{ language | ident }} ORDER BY margin DESC, {{ common | ident }}) AS of_other
+    SELECT *, row_number() OVER (PARTITION BY common ORDER BY margin DESC, other) AS of_common,
+           row_number() OVER (PARTITION BY other ORDER BY margin DESC, common) AS of_other
     FROM {{ ('pairs ' ~ language) | ident }}
 )
 WHERE of_common = 1 AND of_other = 1;
@@ -75,51 +79,50 @@ WHERE of_common = 1 AND of_other = 1;
 CREATE TABLE chosen AS
 SELECT *, CASE WHEN id <= {{ anchors }} THEN 'train' ELSE 'test' END AS split
 FROM (
-    SELECT row_number() OVER (ORDER BY margin DESC, {{ common | ident }}) AS id, *
+    SELECT row_number() OVER (ORDER BY margin DESC, {{ ('text ' ~ common) | ident }}) AS id, *
     FROM (
-        SELECT {{ others[0] | ident }}.{{ common | ident }}{% for language in others %}, {{ language | ident }}.{{ language | ident }}{% endfor %},
-               least({% for language in others %}{{ ', ' if not loop.first }}{{ language | ident }}.margin{% endfor %}) AS margin
-        FROM {{ ('best ' ~ others[0]) | ident }} {{ others[0] | ident }}
+        SELECT b1.common AS {{ ('text ' ~ common) | ident }}
+               {%- for language in others %}, b{{ loop.index }}.other AS {{ ('text ' ~ language) | ident }}{% endfor %},
+               least({% for language in others %}{{ ', ' if not loop.first }}b{{ loop.index }}.margin{% endfor %}) AS margin
+        FROM {{ ('best ' ~ others[0]) | ident }} b1
 {% for language in others %}{% if not loop.first %}
-        JOIN {{ ('best ' ~ language) | ident }} {{ language | ident }}
-          ON {{ others[0] | ident }}.{{ common | ident }} = {{ language | ident }}.{{ common | ident }}
+        JOIN {{ ('best ' ~ language) | ident }} b{{ loop.index }} ON b1.common = b{{ loop.index }}.common
 {% endif %}{% endfor %}
     )
 )
 WHERE id <= {{ anchors }} + {{ evaluation }};
 
-SELECT emb_require(anchors = {{ anchors }} AND evaluation > 0,
-    anchors || ' sentences are present in all languages (' || {{ languages | quote }} || ') with a margin of {{ threshold }} or more, and '
-    || {{ anchors }} || ' anchors and some for evaluation are wanted: ask for fewer (--set anchors=N), lower the threshold, or embed more sentences')
+SELECT emb_require(anchors = {{ anchors }} AND evaluation = {{ evaluation }},
+    (anchors + evaluation) || ' sentences are present in all languages (' || {{ languages | join(', ') | quote }} || ') with a margin of {{ threshold }} or more, and {{ anchors }} '
+    || 'anchors and {{ evaluation }} for evaluation are wanted: ask for fewer (--set anchors=N, --set evaluation=N), lower the threshold, or embed more sentences')
     AS enough, anchors, evaluation
 FROM (SELECT count(*) FILTER (WHERE split = 'train') AS anchors, count(*) FILTER (WHERE split = 'test') AS evaluation FROM chosen);
 
-{% for language in languages | split(',') %}
+{% for language in languages %}
 -- No sentence of the evaluation is an anchor.
 SELECT emb_require(count(*) = 0, 'evaluation and anchors share ' || count(*) || ' sentences of {{ language }}') AS {{ (language ~ ' is disjoint') | ident }}
-FROM (SELECT {{ language | ident }} FROM chosen WHERE split = 'train' INTERSECT SELECT {{ language | ident }} FROM chosen WHERE split = 'test');
+FROM (SELECT {{ ('text ' ~ language) | ident }} FROM chosen WHERE split = 'train' INTERSECT SELECT {{ ('text ' ~ language) | ident }} FROM chosen WHERE split = 'test');
 
+-- The engine holds the left side of a join and lets the right one, the embeddings, stream by: unless they are filtered, which it takes for
+-- a reason to hold them. Where a sentence is embedded twice, the shorter vector is taken, so that it is the same one every time.
 COPY (
-    SELECT c.id, c.split, c.margin, c.{{ language | ident }} AS text, e.embedding
-    FROM chosen c
+    SELECT id, split, margin, text, embedding
+    FROM (
+        SELECT c.id, c.split, c.margin, c.{{ ('text ' ~ language) | ident }} AS text, e.{{ column | ident }} AS embedding,
+               row_number() OVER (PARTITION BY c.id ORDER BY emb_norm(e.{{ column | ident }}), e.{{ column | ident }}[1]) AS place
+        FROM chosen c
 {% if by == 'id' %}
-    JOIN {{ ('sentences ' ~ language) | ident }} s ON c.{{ language | ident }} = s.sentence
-    JOIN (
-        SELECT {{ id | ident }} AS source, {{ column | ident }} AS embedding FROM {{ ('embeddings ' ~ language) | ident }}
-    ) e ON s.source = e.source
+        JOIN {{ ('sentences ' ~ language) | ident }} s ON c.{{ ('text ' ~ language) | ident }} = s.sentence
+        JOIN {{ ('embeddings ' ~ language) | ident }} e ON s.source = e.{{ id | ident }}
 {% else %}
-    JOIN (
-        -- Where a sentence is embedded twice, the shorter vector is taken, so that it is the same one every time.
-        SELECT {{ text | ident }} AS sentence, {{ column | ident }} AS embedding,
-               row_number() OVER (PARTITION BY {{ text | ident }} ORDER BY emb_norm({{ column | ident }})) AS place
-        FROM {{ ('embeddings ' ~ language) | ident }}
-        WHERE {{ column | ident }} IS NOT NULL AND {{ text | ident }} IN (SELECT {{ language | ident }} FROM chosen)
-    ) e ON c.{{ language | ident }} = e.sentence
-    WHERE e.place = 1
+        JOIN {{ ('embeddings ' ~ language) | ident }} e ON c.{{ ('text ' ~ language) | ident }} = e.{{ text | ident }}
 {% endif %}
-    ORDER BY c.id
+    )
+    WHERE place = 1 AND embedding IS NOT NULL
+    ORDER BY id
 ) TO {{ (out ~ '/' ~ language ~ '.parquet') | quote }} STORED AS PARQUET OPTIONS (mode 'overwrite');
 {% endfor %}
 
 SELECT split, count(*) AS sentences, round(min(margin), 3) AS "least margin", round(max(margin), 3) AS "best margin"
 FROM chosen GROUP BY split ORDER BY split DESC;
+{% endif %}

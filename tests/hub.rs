@@ -144,6 +144,8 @@ fn a_space_under_wrong_keys_is_odd() {
     tester.ok("hub add hub --name de --table shifted.parquet --key id");
     let ended = tester.run("hub check hub --format csv").expect(3, &["de is odd: pairs with it reach"]);
     assert!(!ended.stderr.contains("fr is odd"), "{}", ended.stderr);
+    std::fs::remove_dir_all(tester.path("hub/en")).unwrap();
+    tester.run("hub check hub").expect(3, &["no two spaces have anything in common"]);
     let cells: Vec<Vec<&str>> = ended.stdout.lines().skip(1).map(|line| line.split(',').collect()).collect();
     let cycle = |from: &str, into: &str| -> f64 {
         cells.iter().find(|row| row[0] == from && row[1] == into).unwrap()[4].parse().unwrap()
@@ -165,12 +167,64 @@ fn a_hub_refuses_what_would_not_fit() {
     tester.fails("hub add hub --name en --table en.parquet --key id --anchors 99", &["has its anchors already"]);
     tester.fails("hub add hub --name en --table en.parquet --key id --method irp", &["'fr' has frame 'parseval'"]);
     tester.fails("hub add hub --name en --table en.parquet --key id --method ridge", &["parseval or irp"]);
-    tester.fails("hub add hub --name en --table en.parquet --key text", &["key `text` is a string"]);
+    tester.fails(
+        "hub add hub --name en --table en.parquet --key text",
+        &["the keys `text` are strings, and those looked for are integers"],
+    );
     tester.fails("hub check hub", &["one space alone"]);
     assert_eq!(tester.data("hub").len(), 2);
     // Added again it is the same version.
     let said = tester.ok("hub add hub --name fr --table fr.parquet --key id").stdout;
     assert!(said.contains("(there already)"), "{said}");
+}
+
+#[test]
+fn codes_are_found_in_the_column_that_holds_them() {
+    let tester = world(&["fr", "en"]);
+    let args = ["hub", "add", "hub", "--name", "fr", "--table", "fr.parquet", "--key", "id", "--where", TRAIN];
+    tester.run(&[&args[..], &["--anchors", "128"]].concat()[..]).expect(0, &[]);
+    tester.ok("hub add hub --name en --table en.parquet --key id");
+    // Beside the embeddings, in a column of its own.
+    tester.ok("hub encode hub fr.parquet --from fr --to codes.parquet --output-column code");
+    tester.ok("hub translate hub codes.parquet --into en --to by_code.parquet");
+    tester.ok("hub encode hub fr.parquet --from fr --to plain.parquet");
+    tester.ok("hub translate hub plain.parquet --into en --to plain_as_en.parquet");
+    let values = |name: &str, column: &str| {
+        let batch = tester.read(name);
+        batch
+            .column_by_name(column)
+            .unwrap()
+            .as_fixed_size_list()
+            .values()
+            .as_primitive::<Float32Type>()
+            .values()
+            .to_vec()
+    };
+    assert_eq!(values("by_code.parquet", "code"), values("plain_as_en.parquet", "embedding"));
+    assert_eq!(values("by_code.parquet", "embedding"), values("fr.parquet", "embedding"));
+    let line = "hub translate hub codes.parquet --into en --column embedding --to no.parquet";
+    tester.fails(line, &["holds no codes", "in column `embedding`"]);
+    // Only the files of the job are looked at.
+    std::fs::create_dir(tester.path("lake")).unwrap();
+    std::fs::copy(tester.path("plain.parquet"), tester.path("lake/a.parquet")).unwrap();
+    std::fs::copy(tester.path("fr.parquet"), tester.path("lake/b.parquet")).unwrap();
+    tester.fails("hub translate hub lake --into en --to out", &["b.parquet", "holds no codes"]);
+    tester.file("list.txt", "a.parquet\n");
+    tester.ok("hub translate hub lake --into en --to out --manifest list.txt");
+    // A hub holds spaces alone.
+    for to in ["hub/keys.parquet", "hub/fr_as_en/", "hub/fr/x.parquet"] {
+        tester.fails(
+            &format!("hub translate hub lake --into en --to {to} --overwrite --manifest list.txt"),
+            &["is in the hub"],
+        );
+    }
+    // What an addition leaves that was killed before its end is no space.
+    std::fs::create_dir(tester.path("hub/aa")).unwrap();
+    std::fs::copy(tester.path("en.parquet"), tester.path("hub/aa/x.parquet")).unwrap();
+    let list = tester.run("hub list hub --format csv").expect(0, &[]).stdout;
+    assert!(list.lines().count() == 3 && !list.contains("aa"), "{list}");
+    tester.file("hub/fr/current.json", "{\"digest\": \"../en/x\"}");
+    tester.fails("hub list hub", &["hub/fr/current.json", "names no version"]);
 }
 
 /// Every pair of sample languages by irp, codes that are cosines.
@@ -193,7 +247,8 @@ fn a_hub_of_the_papers_method_has_codes_of_cosines() {
         "irp",
     ];
     tester.run(&[&args[..], &["--anchors", "256", "--delta", "0.5"]].concat()[..]).expect(0, &[]);
-    tester.ok("hub add hub --name en --table en.parquet --key id --method irp --delta 0.5");
+    let said = tester.ok("hub add hub --name en --table en.parquet --key id").stdout;
+    assert!(said.contains("frame anchors") && said.contains("\"delta\":0.5"), "{said}");
     tester.ok("hub encode hub fr.parquet --from fr --to codes.parquet");
     let sql =
         "SELECT max(emb_norm(embedding)) AS norm, max(array_max(embedding)) AS most FROM 'codes.parquet' WHERE id = 1";

@@ -63,6 +63,7 @@ fn what_cannot_be_searched_is_said() {
         &["vectors of 9 numbers", "of 8", "translate the queries"],
     );
     tester.fails("nearest --of fr.parquet --in en/ --key id --text text", &["fr.parquet", "text"]);
+    tester.run("nearest --of fr.parquet --in en/ --key id --k 10001").expect(2, &["1..=10000"]);
     tester.fails("nearest --of fr.parquet --in en/ --key nothing", &["nothing"]);
     let args = ["nearest", "--of", "fr.parquet", "--in", "en/", "--key", "id", "--where", "id > 999"];
     tester.run(&args).expect(1, &["has no row"]);

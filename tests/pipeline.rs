@@ -239,8 +239,13 @@ fn wikimatrix_and_table_1_run_on_the_sample() {
     );
     assert_eq!(tester.run(&["sql", "--format", "csv", "-c", &wrong]).expect(0, &[]).stdout, "wrong\n0\n");
     let few = ["run", &wikimatrix, "--set", &lake, "--set", &bitexts, "--set", "anchors=5000", "--set", "out=few"];
-    tester.run(&few).expect(3, &["sentences are present in all languages (de,en,fr)", "--set anchors=N"]);
+    tester.run(&few).expect(3, &["sentences are present in all languages (de, en, fr)", "--set anchors=N"]);
     assert!(!tester.exists("few"));
+
+    for (languages, words) in [("de,fr", "the common one (en) among them"), ("en", "are two or more")] {
+        let languages = format!("languages={languages}");
+        tester.run(&["run", &wikimatrix, "--set", &lake, "--set", &bitexts, "--set", &languages]).expect(3, &[words]);
+    }
 
     let parallel = format!("{root}/pipelines/parallel.sql");
     let args = [

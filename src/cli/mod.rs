@@ -1,6 +1,8 @@
 //! The command line: one command a file.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
@@ -119,6 +121,19 @@ fn error_text(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// Tells a thread that watches some work when it is over, also where it panics: it would be waited for.
+struct Watched<'a> {
+    finished: &'a AtomicBool,
+    watcher: &'a Thread,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.finished.store(true, Ordering::Relaxed);
+        self.watcher.unpark();
+    }
 }
 
 /// The runtime that a command works on.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
+use super::Watched;
 use super::print::{Options, print_batch};
 use super::signals::Signals;
 use super::stores::StoreOptions;
@@ -107,10 +108,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (done, finished) = (AtomicU64::new(0), AtomicBool::new(false));
     let found = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| watch(&done, &finished));
-        let found = nearest(&request, &done);
-        finished.store(true, Ordering::Relaxed);
-        watcher.thread().unpark();
-        found
+        let _watched = Watched { finished: &finished, watcher: watcher.thread() };
+        nearest(&request, &done)
     })?;
     let nulls = if found.nulls > 0 { format!(" ({} more are NULL)", found.nulls) } else { String::new() };
     eprintln!("{} queries{nulls}, {} rows searched", HumanCount(found.queries as u64), HumanCount(found.searched));

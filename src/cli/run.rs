@@ -17,7 +17,7 @@ use super::print::{Options, Printer, summary};
 use super::record::{Account, Counts, Ending, Log, Record, RecordOptions, Standing};
 use super::signals::{Ended, INTERRUPTED, Signals, TERMINATED};
 use super::stores::{StoreOptions, assignment};
-use super::{DONE, runtime};
+use super::{DONE, Watched, runtime};
 use crate::pipeline::{Parameters, Report, Script, Statement, StatementReport, Watch, parameters, run as run_script};
 use crate::{Result, session};
 
@@ -93,10 +93,8 @@ impl Pipeline {
         let runtime = runtime()?;
         let ended = std::thread::scope(|scope| {
             let teller = scope.spawn(|| under_way.tell(log, &context));
-            let ended = signals.until(&runtime, &context, run_script(&context, &script, &mut watch, Some(&self.0)));
-            under_way.finished.store(true, Ordering::Relaxed);
-            teller.thread().unpark();
-            ended
+            let _watched = Watched { finished: &under_way.finished, watcher: teller.thread() };
+            signals.until(&runtime, &context, run_script(&context, &script, &mut watch, Some(&self.0)))
         });
         match ended {
             Ended::Itself(result) => Ok(result.map(|()| DONE)?),

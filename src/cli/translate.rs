@@ -18,7 +18,7 @@ use super::print::print;
 use super::record::{Account, Counts, Ending, Log, Record, RecordOptions, Standing};
 use super::signals::{INTERRUPTED, Signals, TERMINATED};
 use super::stores::StoreOptions;
-use super::{DONE, FAILED, GUARD, RETRY};
+use super::{DONE, FAILED, GUARD, RETRY, Watched};
 use crate::Error;
 use crate::lake::translate::{
     BadRow, By, Codec, Column, Event, Items, Listed, OnBad, Orphans, Outcome, Plan, Progress, Reembed, Request,
@@ -230,11 +230,11 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
     let (of, settings) = (args.clone(), serde_json::to_value(args).unwrap_or_default());
-    run_job("translate", &args.job, settings, move |place, _| Ok(columns(&of, place)?))
+    run_job("translate", &args.job, settings, move |places, _, _| Ok(columns(&of, places)?))
 }
 
 /// Gives the columns to translate and their translators, once stores can be reached.
-type Columns = Box<dyn Fn(&Places<'_>, &Log) -> anyhow::Result<Vec<Column>> + Send + Sync>;
+type Columns = Box<dyn Fn(&Places<'_>, &Inputs, &Log) -> anyhow::Result<Vec<Column>> + Send + Sync>;
 
 /// Names places.
 pub struct Places<'a> {
@@ -256,7 +256,7 @@ pub fn run_job(
     command: &'static str,
     args: &JobArgs,
     settings: Value,
-    columns: impl Fn(&Places<'_>, &Log) -> anyhow::Result<Vec<Column>> + Send + Sync + 'static,
+    columns: impl Fn(&Places<'_>, &Inputs, &Log) -> anyhow::Result<Vec<Column>> + Send + Sync + 'static,
 ) -> ExitCode {
     let name = args.to.trim_end_matches('/').rsplit('/').next().unwrap_or(&args.to);
     let name = name.strip_suffix(".parquet").unwrap_or(name);
@@ -337,10 +337,11 @@ impl Job {
         if let Some(sql) = &args.filter {
             input = input.filtered(sql.clone());
         }
+        let columns = (self.columns)(&places, &input, log)?;
         let plan = Plan::new(&Request {
             input,
             output: place(&args.to)?,
-            columns: (self.columns)(&places, log)?,
+            columns,
             settings: args.written.settings(),
             reembed: match (&args.reembed_list, args.below) {
                 (Some(list), Some(below)) => Some(Reembed { list: place(list)?, below, key: args.key.clone() }),
@@ -383,10 +384,8 @@ impl Job {
         let goal = Goal { rows: plan.rows(), files: plan.files() };
         let mut outcome = std::thread::scope(|scope| {
             let watcher = scope.spawn(|| self.watch(&goal, log, events, &finished));
-            let outcome = plan.run(&self.progress);
-            finished.store(true, Ordering::Relaxed);
-            watcher.thread().unpark();
-            outcome
+            let _watched = Watched { finished: &finished, watcher: watcher.thread() };
+            plan.run(&self.progress)
         });
         drop(stoppable);
         let error = outcome.error.take();

@@ -71,6 +71,12 @@ impl Translator {
     /// must be the same.
     pub fn compose(space: &Space, decoder: &Decoder) -> Result<Self> {
         check(&Code::of(space), decoder)?;
+        if decoder.anchors() != space.anchors.keys.len() {
+            return Err(Error::Invalid(format!(
+                "the decoder of '{}' is damaged: add its space again",
+                decoder.encoder
+            )));
+        }
         let frame = widen(space.frame_rows());
         let inverse = widen(Rows::new(&decoder.matrix, decoder.width));
         let matrix = product(frame.transpose(), inverse.as_ref());

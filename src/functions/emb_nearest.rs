@@ -4,7 +4,7 @@
 //! `queries` is a value of `emb_queries`, in a scalar subquery. `metric` is 'cosine' (default), 'centred_cosine' (with `mean`, which is
 //! taken from both sides: that of the rows searched), 'inner_product' or 'l2'; the score is the cosine, the product or the Euclidean
 //! distance. Ties go to the lower key; the zero vector has cosine 0 with everything. Rows with a NULL vector are not searched.
-//! NULL where no row is. Memory is the queries, `k` rows for each, and some thousand rows, whatever the table. NULL queries, another
+//! NULL where no row is searched. Memory is the queries, `k` rows for each, and some thousand rows, whatever the table. NULL queries, another
 //! width than theirs, a NULL key beside a vector, a NULL or non-finite item are errors.
 
 use std::fmt;
@@ -13,7 +13,7 @@ use std::mem;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, StructArray,
+    Array, ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, StringArray, StructArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Float32Type, Float64Type, Int32Type};
@@ -27,8 +27,9 @@ use super::measures;
 use super::options::{Kind, Options, Spec, spec};
 use crate::column::{Embeddings, Flaw, KeyKind, Keys, Queries};
 use crate::kernel::Rows;
-use crate::kernel::nearest::{Found, Nearest};
-use crate::kernel::norm::{dot, is_finite};
+use crate::kernel::mean::mean;
+use crate::kernel::nearest::{Found, MAX_FOUND, Nearest};
+use crate::kernel::norm::is_finite;
 use crate::kernel::search::{BLOCK_DOCUMENTS, Index, Metric, Prepare};
 
 /// See the module.
@@ -58,6 +59,7 @@ impl Aggregate for EmbNearest {
 
     fn state(&self, call: &Call<'_>) -> Result<Vec<(&'static str, DataType)>> {
         Ok(vec![
+            ("digest", DataType::Utf8),
             ("queries", list(call.queries(2, "queries")?.0.data_type())),
             ("squares", list(DataType::Float64)),
             ("counts", list(DataType::Int32)),
@@ -71,9 +73,9 @@ impl Aggregate for EmbNearest {
         let (kind, width) = call.queries(2, "queries")?;
         let k = measures::rows(Self::NAME, &options, "k", 10)?;
         let metric = measures::metric(Self::NAME, &options)?;
-        let prepare = Prepare::about(metric, center(metric, &options, width)?);
+        let center = center(metric, &options, width)?;
         let most = (SEARCHED_BYTES / (size_of::<f32>() * width.max(1) * BLOCK_DOCUMENTS)).clamp(1, 8) * BLOCK_DOCUMENTS;
-        let asked = Asked { metric, k, kind, width, most, prepare };
+        let asked = Asked { metric, k, kind, width, most, center };
         Ok(match call.key(0, "key")? {
             KeyKind::Int => Box::new(Searched::<i64>::new(asked)),
             KeyKind::Text => Box::new(Searched::<Arc<str>>::new(asked)),
@@ -113,7 +115,7 @@ trait Key: Ord + Clone + Hash + fmt::Debug + Send + Sync + 'static {
     /// Row `row` of a column that [`Keys::normalize`] made, not NULL.
     fn of(normal: &dyn Array, row: usize) -> Self;
 
-    fn to_array(keys: Vec<Self>) -> ArrayRef;
+    fn to_array(keys: Vec<Self>) -> Result<ArrayRef>;
 }
 
 impl Key for i64 {
@@ -123,8 +125,8 @@ impl Key for i64 {
         normal.as_primitive::<arrow::datatypes::Int64Type>().value(row)
     }
 
-    fn to_array(keys: Vec<Self>) -> ArrayRef {
-        Arc::new(Int64Array::from(keys))
+    fn to_array(keys: Vec<Self>) -> Result<ArrayRef> {
+        Ok(Arc::new(Int64Array::from(keys)))
     }
 }
 
@@ -135,8 +137,14 @@ impl Key for Arc<str> {
         normal.as_string::<i32>().value(row).into()
     }
 
-    fn to_array(keys: Vec<Self>) -> ArrayRef {
-        Arc::new(arrow::array::StringArray::from_iter_values(keys))
+    fn to_array(keys: Vec<Self>) -> Result<ArrayRef> {
+        let bytes: usize = keys.iter().map(|key| key.len()).sum();
+        if i32::try_from(bytes).is_err() {
+            return exec_err!(
+                "emb_nearest: the keys found take {bytes} bytes, more than a column of them may: ask for fewer"
+            );
+        }
+        Ok(Arc::new(StringArray::from_iter_values(keys)))
     }
 }
 
@@ -150,17 +158,18 @@ struct Asked {
     width: usize,
     /// Rows that are searched at once.
     most: usize,
-    prepare: Prepare,
+    /// For the centred cosine.
+    center: Vec<f32>,
 }
 
 /// Rows searched so far.
 #[derive(Debug)]
 struct Searched<K> {
     asked: Asked,
-    /// The queries, where rows come to this accumulator and not only what others found.
-    queries: Option<Queries>,
-    /// Keys of the queries.
-    keys: Option<Keys>,
+    /// The queries and what they are made ready with, where rows come to this accumulator and not only what others found.
+    queries: Option<(Queries, Prepare)>,
+    /// Digest and keys of the queries.
+    keys: Option<(String, Keys)>,
     /// Squared lengths of the queries, where distances are made of them.
     squares: Vec<f64>,
     nearest: Nearest<K>,
@@ -189,17 +198,23 @@ impl<K: Key> Searched<K> {
             return exec_err!("{}", null.replace("{name}", name));
         };
         let known = match &self.queries {
-            Some(queries) => queries.digest.clone(),
+            Some((queries, _)) => queries.digest.clone(),
             None => {
                 let Some(queries) = Queries::read(values, 0).map_err(|error| failed(name, error))? else {
                     return exec_err!("{}", null.replace("{name}", name));
                 };
+                let center = match self.asked.metric {
+                    // Distances are the same from anywhere, and exact to more places where vectors are short.
+                    Metric::L2 => mean(queries.rows()).into_iter().map(|m| m as f32).collect(),
+                    _ => mem::take(&mut self.asked.center),
+                };
+                let prepare = Prepare::about(self.asked.metric, center);
                 let squares = match self.asked.metric {
-                    Metric::L2 => queries.rows().iter().map(|q| dot(q, q)).collect(),
+                    Metric::L2 => queries.rows().iter().map(|q| prepare.square(q)).collect(),
                     _ => Vec::new(),
                 };
-                self.begin(queries.keys.clone(), squares)?;
-                self.queries.insert(queries).digest.clone()
+                self.begin(queries.digest.clone(), queries.keys.clone(), squares)?;
+                self.queries.insert((queries, prepare)).0.digest.clone()
             }
         };
         if (0..digests.len()).any(|row| digests.is_null(row) || digests.value(row) != known) {
@@ -208,14 +223,22 @@ impl<K: Key> Searched<K> {
         Ok(())
     }
 
-    /// Of the queries with these keys, where nothing was found yet.
-    fn begin(&mut self, keys: Keys, squares: Vec<f64>) -> Result<()> {
+    /// Of the queries with this digest and these keys, where nothing was found yet.
+    fn begin(&mut self, digest: String, keys: Keys, squares: Vec<f64>) -> Result<()> {
         match &self.keys {
-            Some(known) if *known != keys => exec_err!("{DIFFERENT}"),
+            Some((known, _)) if *known != digest => exec_err!("{DIFFERENT}"),
             Some(_) => Ok(()),
             None => {
-                self.nearest = Nearest::new(keys.len(), self.asked.k);
-                (self.keys, self.squares) = (Some(keys), squares);
+                let k = self.asked.k;
+                if k.saturating_mul(keys.len()) > MAX_FOUND {
+                    return exec_err!(
+                        "emb_nearest: {k} rows for each of {} queries are more than {MAX_FOUND} rows: ask for fewer, or in several \
+                         statements",
+                        keys.len()
+                    );
+                }
+                self.nearest = Nearest::new(keys.len(), k);
+                (self.keys, self.squares) = (Some((digest, keys)), squares);
                 Ok(())
             }
         }
@@ -223,9 +246,9 @@ impl<K: Key> Searched<K> {
 
     /// Searches the rows that wait.
     fn search(&mut self) {
-        let Some(queries) = &self.queries else { return };
+        let Some((queries, prepare)) = &self.queries else { return };
         let rows = Rows::new(&self.waiting, self.asked.width);
-        self.nearest.search(&Index::new(&self.asked.prepare, rows), queries.rows(), &self.waiting_keys);
+        self.nearest.search(&Index::new(prepare, rows), queries.rows(), &self.waiting_keys);
         self.waiting.clear();
         self.waiting_keys.clear();
     }
@@ -275,26 +298,28 @@ impl<K: Key> Accumulator for Searched<K> {
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         self.search();
-        let keys = self.keys.clone().unwrap_or_else(|| Keys::new(self.asked.kind));
+        let (digest, keys) = match self.keys.clone() {
+            Some((digest, keys)) => (Some(digest), keys),
+            None => (None, Keys::new(self.asked.kind)),
+        };
         let found = self.nearest.found();
         let counts: Int32Array = found.iter().map(|found| found.len() as i32).collect();
         let scores: Float32Array = found.iter().flatten().map(|found| Some(found.score)).collect();
         let found: Vec<K> = found.iter().flatten().map(|found| found.key.clone()).collect();
         let squares = Float64Array::from(mem::take(&mut self.squares));
         let state: [ArrayRef; 5] =
-            [keys.to_array(), Arc::new(squares), Arc::new(counts), K::to_array(found), Arc::new(scores)];
-        state.into_iter().map(one_list).collect()
+            [keys.to_array(), Arc::new(squares), Arc::new(counts), K::to_array(found)?, Arc::new(scores)];
+        std::iter::once(Ok(ScalarValue::Utf8(digest))).chain(state.into_iter().map(one_list)).collect()
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        for row in 0..states[0].len() {
+        let digests = states[0].as_string::<i32>();
+        for row in (0..digests.len()).filter(|&row| digests.is_valid(row)) {
             let part = |i: usize| states[i].as_list::<i32>().value(row);
-            let Ok(keys) = Keys::from_array(&part(0)) else { return exec_err!("emb_nearest: a state has no keys") };
-            if keys.is_empty() {
-                continue;
-            }
-            self.begin(keys, part(1).as_primitive::<Float64Type>().values().to_vec())?;
-            let (counts, keys, scores) = (part(2), part(3), part(4));
+            let Ok(keys) = Keys::from_array(&part(1)) else { return exec_err!("emb_nearest: a state has no keys") };
+            let squares = part(2).as_primitive::<Float64Type>().values().to_vec();
+            self.begin(digests.value(row).to_owned(), keys, squares)?;
+            let (counts, keys, scores) = (part(3), part(4), part(5));
             let scores = scores.as_primitive::<Float32Type>();
             let mut begin = 0;
             for (query, &count) in counts.as_primitive::<Int32Type>().values().iter().enumerate() {
@@ -310,7 +335,10 @@ impl<K: Key> Accumulator for Searched<K> {
     fn evaluate(&mut self) -> Result<ScalarValue> {
         self.search();
         let fields = fields(self.asked.kind, K::KIND);
-        let Some(asked) = &self.keys else { return ScalarValue::try_from(&list(DataType::Struct(fields))) };
+        let nothing = self.nearest.found().iter().all(Vec::is_empty);
+        let Some((_, asked)) = self.keys.as_ref().filter(|_| !nothing) else {
+            return ScalarValue::try_from(&list(DataType::Struct(fields)));
+        };
         let (mut queries, mut keys, mut ranks, mut scores) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (query, found) in self.nearest.found().iter().enumerate() {
             for (rank, found) in (1i64..).zip(found) {
@@ -325,7 +353,7 @@ impl<K: Key> Accumulator for Searched<K> {
         }
         let columns: Vec<ArrayRef> = vec![
             asked.select(&queries).to_array(),
-            K::to_array(keys),
+            K::to_array(keys)?,
             Arc::new(Int64Array::from(ranks)),
             Arc::new(Float32Array::from(scores)),
         ];
@@ -333,7 +361,7 @@ impl<K: Key> Accumulator for Searched<K> {
     }
 
     fn size(&self) -> usize {
-        let queries = self.queries.as_ref().map_or(0, |queries| size_of_val::<[f32]>(&queries.vectors));
+        let queries = self.queries.as_ref().map_or(0, |(queries, _)| size_of_val::<[f32]>(&queries.vectors));
         let waiting = self.waiting.capacity() * size_of::<f32>() + self.waiting_keys.capacity() * size_of::<K>();
         size_of::<Self>() + queries + waiting + self.nearest.size()
     }

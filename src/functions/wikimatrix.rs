@@ -5,10 +5,11 @@
 //! not by its name). Sentences are taken as they stand: quotes and backslashes are plain characters. The languages are in the
 //! file's name, `WikiMatrix.de-en.tsv.gz`, in alphabetical order, the left one first. A line that is not three columns, or whose margin
 //! is no finite number, or that is no UTF-8, or has an empty sentence, or is longer than a megabyte is broken: it is counted and left
-//! out. A file that is not there or whose compression is damaged is an error. One pass, memory of some thousand lines.
+//! out. A file that is not there, has no pair at all, or whose compression is damaged is an error. One pass, memory of some thousand lines.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, Float64Builder, RecordBatch, StringBuilder};
@@ -105,7 +106,9 @@ impl TableFunctionImpl for WikiMatrix {
                 ),
             ] => path.clone(),
             _ => {
-                return plan_err!("{NAME}: call it as {NAME}('WikiMatrix.de-en.tsv.gz'): one path or URL, as a literal");
+                return plan_err!(
+                    "{NAME}: call it as {NAME}('WikiMatrix.de-en.tsv.gz'): one path or URL, as a literal"
+                );
             }
         };
         let url = ListingTableUrl::parse(&path)?;
@@ -140,41 +143,67 @@ impl PartitionStream for Pairs {
             while let Some(part) = bytes.next().await {
                 let part = part.map_err(|error| refused("cannot be read", &error))?;
                 // Nobody listens where all that was wanted has been read.
-                if parts.send(part).await.is_err() {
-                    break;
+                if parts.send(Part::Bytes(part)).await.is_err() {
+                    return Ok(());
                 }
             }
+            parts.send(Part::End).await.ok();
             Ok(())
         });
         let (path, batches) = (self.path.clone(), stream.tx());
         let lines = context.session_config().get_extension::<Lines>().unwrap_or_default();
         stream.spawn_blocking(move || {
-            let mut reader = BufReader::new(Parts { bytes, part: Bytes::new() });
-            let damaged = |error: io::Error| Error::file(&path, format!("cannot be read: {error}"));
-            let begin = reader.fill_buf().map_err(damaged)?;
-            if begin.starts_with(&GZIP) {
-                let reader = BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader));
-                read(reader, &path, &lines, &batches)
-            } else {
-                read(reader, &path, &lines, &batches)
-            }
+            let cut = AtomicBool::new(false);
+            let mut reader = BufReader::new(Parts { bytes, part: Bytes::new(), ended: false, cut: &cut });
+            let done = begin(&mut reader, &path).and_then(|begin| {
+                let reader = Read::chain(begin.as_slice(), reader);
+                if begin == GZIP {
+                    let reader = BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader));
+                    read(reader, &path, &lines, &batches)
+                } else {
+                    read(reader, &path, &lines, &batches)
+                }
+            });
+            // What came is not all there is: either nobody wants more, or the one who fetched it says why.
+            if cut.load(Ordering::Relaxed) { Ok(()) } else { done }
         });
         stream.build()
     }
 }
 
-/// The parts of a file as they come, one after the other.
-struct Parts {
-    bytes: Receiver<Bytes>,
-    part: Bytes,
+/// The first bytes of a file: as many as tell gzip from text, or all where it has fewer.
+fn begin(reader: &mut impl Read, path: &str) -> Result<Vec<u8>> {
+    let mut begin = Vec::new();
+    let read = reader.take(GZIP.len() as u64).read_to_end(&mut begin);
+    read.map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
+    Ok(begin)
 }
 
-impl Read for Parts {
+/// What comes of a file.
+enum Part {
+    Bytes(Bytes),
+    End,
+}
+
+/// The parts of a file as they come, one after the other.
+struct Parts<'a> {
+    bytes: Receiver<Part>,
+    part: Bytes,
+    ended: bool,
+    /// Set where they stop coming before the end.
+    cut: &'a AtomicBool,
+}
+
+impl Read for Parts<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.part.is_empty() {
+        while self.part.is_empty() && !self.ended {
             match self.bytes.blocking_recv() {
-                Some(part) => self.part = part,
-                None => return Ok(0),
+                Some(Part::Bytes(part)) => self.part = part,
+                Some(Part::End) => self.ended = true,
+                None => {
+                    self.cut.store(true, Ordering::Relaxed);
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the rest of it did not come"));
+                }
             }
         }
         let length = self.part.len().min(out.len());
@@ -189,7 +218,7 @@ fn read(mut reader: impl BufRead, path: &str, lines: &Lines, batches: &Sender<Re
         let message = format!("cannot be read after line {number}: {error}; fetch the file again");
         DataFusionError::from(Error::file(path, message))
     };
-    let (mut count, mut number, mut line) = (Count::default(), 0, Vec::new());
+    let (mut count, mut number, mut broken, mut line) = (Count::default(), 0, 0, Vec::new());
     loop {
         let mut batch = Batch::default();
         while batch.pairs < BATCH_PAIRS {
@@ -212,8 +241,23 @@ fn read(mut reader: impl BufRead, path: &str, lines: &Lines, batches: &Sender<Re
                 }
             }
         }
+        // Lines that nobody waits for any more belong to no statement.
+        if batches.is_closed() {
+            return Ok(());
+        }
+        broken += count.broken;
         lines.add(path, &mut count);
-        if batch.pairs == 0 || batches.blocking_send(batch.finish()).is_err() {
+        if batch.pairs == 0 {
+            return if broken < number {
+                Ok(())
+            } else {
+                let found =
+                    if number == 0 { "is empty".to_owned() } else { format!("has {number} lines, and all are broken") };
+                let message = format!("{found}: a line is margin, tab, sentence, tab, sentence");
+                Err(Error::file(path, message).into())
+            };
+        }
+        if batches.blocking_send(batch.finish()).is_err() {
             return Ok(());
         }
     }
@@ -302,6 +346,17 @@ mod tests {
         let (batches, count) = all(&text);
         assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
         assert_eq!(count, Count { read: 6, broken: 3, first_broken: Some(2) });
+    }
+
+    #[test]
+    fn a_file_without_a_pair_is_an_error() {
+        for (text, message) in
+            [("", "a.tsv: is empty"), ("margin,left,right\n1.2,a,b\n", "has 2 lines, and all are broken")]
+        {
+            let (sender, _receiver) = channel(8);
+            let error = read(text.as_bytes(), "a.tsv", &Lines::default(), &sender).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
     }
 
     #[test]

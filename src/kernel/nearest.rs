@@ -23,6 +23,9 @@ pub struct Found<K> {
     pub key: K,
 }
 
+/// Rows found for all queries together, at most: all of them are in memory, for every thread that searches.
+pub const MAX_FOUND: usize = 10_000_000;
+
 /// Scores that are compared with the least of a query's at once.
 const LANES: usize = 64;
 
@@ -70,7 +73,8 @@ impl<K: Ord + Clone + Send + Sync> Nearest<K> {
 
     /// Bytes held, those behind the keys not counted.
     pub fn size(&self) -> usize {
-        size_of_val(self.found.as_slice()) + self.found.len() * (self.k + 1) * size_of::<Found<K>>()
+        let held = self.found.iter().map(|found| found.capacity() * size_of::<Found<K>>());
+        size_of_val(self.found.as_slice()) + held.sum::<usize>()
     }
 }
 

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::Rows;
 use super::block::{BLOCK_ROWS, Factor, multiply_block};
-use super::center::{Centered, center_normalize_into, noise_floor};
+use super::center::{Centered, center_into, center_normalize_into, noise_floor};
 use super::mean::mean;
 use super::norm::{dot, norm};
 use super::normalize::normalize_into;
@@ -21,7 +21,8 @@ pub enum Metric {
     CentredCosine,
     /// `q . d`.
     InnerProduct,
-    /// The Euclidean distance, smaller is nearer: scored as `q . d - |d|^2 / 2`, which orders documents alike.
+    /// The Euclidean distance, smaller is nearer: scored as `q . d - |d|^2 / 2`, which orders documents alike, after a centre is
+    /// taken from both: what is left of vectors far from the origin would be lost in their lengths.
     L2,
 }
 
@@ -52,13 +53,13 @@ impl Prepare {
     /// For a search of `documents`.
     pub fn new(metric: Metric, documents: Rows<'_>) -> Self {
         let center: Vec<f32> = match metric {
-            Metric::CentredCosine => mean(documents).into_iter().map(|m| m as f32).collect(),
+            Metric::CentredCosine | Metric::L2 => mean(documents).into_iter().map(|m| m as f32).collect(),
             _ => Vec::new(),
         };
         Self::about(metric, center)
     }
 
-    /// For a search of documents whose mean is `center`, which only the centred cosine needs.
+    /// With a centre: the documents' mean for the centred cosine, any for distances (as near to the vectors as can be), none else.
     pub fn about(metric: Metric, center: Vec<f32>) -> Self {
         let noise_floor = noise_floor(norm(&center));
         Self { metric, center, noise_floor }
@@ -74,8 +75,16 @@ impl Prepare {
                     out.fill(f32::NAN);
                 }
             }
-            Metric::InnerProduct | Metric::L2 => out.copy_from_slice(v),
+            Metric::InnerProduct => out.copy_from_slice(v),
+            Metric::L2 => center_into(v, &self.center, out),
         }
+    }
+
+    /// The squared length of a query from which its distance to a document is made, `sqrt(square - 2 score)`.
+    pub fn square(&self, query: &[f32]) -> f64 {
+        let mut ready = vec![0.0; query.len()];
+        self.fill(query, &mut ready);
+        dot(&ready, &ready)
     }
 }
 
@@ -102,7 +111,7 @@ impl<'a> Index<'a> {
             prepare.fill(v, out);
         }
         let bias = match prepare.metric {
-            Metric::L2 => documents.iter().map(|v| (-dot(v, v) / 2.0) as f32).collect(),
+            Metric::L2 => ready.chunks_exact(width.max(1)).take(len).map(|v| (-dot(v, v) / 2.0) as f32).collect(),
             _ => Vec::new(),
         };
         Self { prepare, width, len, documents: ready, bias }

@@ -9,7 +9,7 @@
 //!
 //! Files appear whole and are never changed; a new version is a new file and then a new `current.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::Condition;
 use super::file::File;
-use super::fit::DEFAULT_ANCHORS;
+use super::fit::{DEFAULT_ANCHORS, MAX_ANCHORS};
 use super::inputs::Inputs;
 use super::lineage::Lineage;
 use super::matched::Matched;
@@ -43,8 +43,8 @@ const KEYS: &str = "keys.parquet";
 const CURRENT: &str = "current.json";
 const KEY: &str = "key";
 
-/// Fewer common anchors than this say nothing about a space.
-pub const FEWEST: usize = 64;
+/// Fewer common anchors than this say nothing about a space: a third of them is measured on.
+pub const FEWEST: usize = 96;
 
 /// A hub, there or not yet.
 #[derive(Debug, Clone)]
@@ -61,6 +61,8 @@ pub struct Member {
     pub space: Space,
     /// Its inverse.
     pub decoder: Decoder,
+    /// Digest of both: the name of its file.
+    pub version: String,
     /// How many versions of it there are.
     pub versions: usize,
 }
@@ -125,24 +127,30 @@ impl Hub {
         self.place.shown()
     }
 
-    /// The names and versions of its spaces.
+    /// Whether a place is in its folder.
+    pub fn holds(&self, place: &Place) -> bool {
+        place.is_within(&self.place)
+    }
+
+    /// Its spaces, and how many versions each has: folders that say which one counts. Others are no spaces: what an addition that was
+    /// stopped has left, or somebody else's.
     fn versions(&self) -> Result<BTreeMap<String, usize>> {
         let listing = self.place.store().list(Some(self.place.path())).try_collect::<Vec<_>>();
         let listed = match self.place.runtime().block_on(listing) {
             Err(object_store::Error::NotFound { .. }) => Vec::new(),
             listed => listed.map_err(|error| Error::store(self.place.shown(), "cannot be listed", &error))?,
         };
-        let mut versions = BTreeMap::new();
+        let (mut versions, mut current) = (BTreeMap::new(), BTreeSet::new());
         for meta in listed {
             let Some(parts) = meta.location.prefix_match(self.place.path()) else { continue };
             let parts: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
-            if let [name, file] = parts.as_slice()
-                && file.ends_with(".parquet")
-                && !name.starts_with(['_', '.'])
-            {
-                *versions.entry(name.clone()).or_insert(0) += 1;
+            match parts.as_slice() {
+                [name, file] if file == CURRENT => drop(current.insert(name.clone())),
+                [name, file] if file.ends_with(".parquet") => *versions.entry(name.clone()).or_insert(0) += 1,
+                _ => {}
             }
         }
+        versions.retain(|name, _| current.contains(name));
         Ok(versions)
     }
 
@@ -180,14 +188,23 @@ impl Hub {
         let current = match place.runtime().block_on(get) {
             Ok(bytes) => serde_json::from_slice::<Current>(&bytes)
                 .map_err(|error| Error::file(place.shown(), format!("cannot be read: {error}; add the space again")))?,
-            Err(object_store::Error::NotFound { .. }) => {
-                let message = "is missing: adding the space was not finished; `babelake hub add` does it";
-                return Err(Error::file(place.shown(), message));
-            }
             Err(error) => return Err(Error::store(place.shown(), "cannot be read", &error)),
         };
-        let (space, decoder) = read_space(&self.version(name, &current.digest)?)?;
-        Ok(Member { name: name.to_owned(), space, decoder, versions })
+        let named = self.version(name, &current.digest).ok().filter(|version| version.stem() == current.digest);
+        let Some(version) = named else {
+            return Err(Error::file(
+                place.shown(),
+                format!("names no version: '{}'; add the space again", current.digest),
+            ));
+        };
+        let (space, decoder) = read_space(&version)?;
+        if space.anchors.encoder != name || digest(&space, &decoder) != current.digest {
+            return Err(Error::file(
+                version.shown(),
+                format!("is not the space of '{name}' that its name says: add it again"),
+            ));
+        }
+        Ok(Member { name: name.to_owned(), space, decoder, version: current.digest, versions })
     }
 
     fn version(&self, name: &str, digest: &str) -> Result<Place> {
@@ -207,7 +224,13 @@ impl Hub {
     /// Fits the space of a table and its inverse, and adds them; where the name is taken, as its newest version.
     pub fn add(&self, addition: &Addition) -> Result<Added> {
         check_name(&addition.name)?;
-        let method = Method::new(&addition.method, "parseval")?;
+        let others = self.versions()?;
+        let other = others.iter().next().map(|(name, count)| self.read(name, *count)).transpose()?;
+        let method = match &other {
+            // Spaces of one hub are made alike, where nobody says otherwise.
+            Some(other) if addition.method == MethodOptions::default() => other.decoder.method()?,
+            _ => Method::new(&addition.method, "parseval")?,
+        };
         let parseval = match method.name() {
             "parseval" => true,
             "irp" => false,
@@ -217,6 +240,14 @@ impl Hub {
                 )));
             }
         };
+        if let Some(other) = other.filter(|other| (other.space.frame_name() == "parseval") != parseval) {
+            return Err(Error::Invalid(format!(
+                "{}: '{}' has frame '{}', and all spaces of a hub have the same: leave --method out, or begin another hub",
+                self.shown(),
+                other.name,
+                other.space.frame_name()
+            )));
+        }
         let table = Table::open(&addition.table)?;
         let vectors = table.vectors(addition.column.as_deref())?;
         let keys = match self.keys()? {
@@ -253,31 +284,16 @@ impl Hub {
         let space = Space::fit(&matched.keys.select(&gathered.rows), rows, &addition.name, None, parseval)?;
         let decoder = Decoder::fit(&space, &method)?;
 
-        let others = self.versions()?;
-        if let Some((name, count)) = others.iter().find(|(name, _)| **name != addition.name) {
-            let other = self.read(name, *count)?;
-            if other.space.frame_name() != space.frame_name() {
-                return Err(Error::Invalid(format!(
-                    "{}: '{name}' has frame '{}' and '{}' would have '{}': all spaces of a hub have the same, leave --method out or \
-                     begin another hub",
-                    self.shown(),
-                    other.space.frame_name(),
-                    addition.name,
-                    space.frame_name()
-                )));
-            }
-        }
         self.write_keys(&keys)?;
-        // Spaces of one table with two methods' settings differ in their decoders alone.
-        let digest = blake3::hash(format!("{} {}", space.digest, decoder.digest).as_bytes()).to_hex().to_string();
-        let place = self.version(&addition.name, &digest)?;
+        let version = digest(&space, &decoder);
+        let place = self.version(&addition.name, &version)?;
         let known = place.look()?.is_some();
         if !known {
             write_values(&place, vec![("space", space.to_array()?), ("decoder", decoder.to_array()?)])?;
         }
-        self.point(&addition.name, &digest)?;
+        self.point(&addition.name, &version)?;
         let versions = others.get(&addition.name).copied().unwrap_or(0) + usize::from(!known);
-        let member = Member { name: addition.name.clone(), space, decoder, versions };
+        let member = Member { name: addition.name.clone(), space, decoder, version, versions };
         Ok(Added { member, wanted: keys.len(), known })
     }
 
@@ -285,7 +301,15 @@ impl Hub {
     fn first_keys(&self, addition: &Addition, table: &Table) -> Result<Keys> {
         if let Some(inputs) = &addition.keys {
             let keys = Table::open(inputs)?;
-            return Ok(keys.keys(&addition.key, &Conditions::default())?.keys);
+            let keys = keys.keys(&addition.key, &Conditions::default())?.keys;
+            if keys.len() > MAX_ANCHORS {
+                let message = format!("has {} rows: a hub takes {MAX_ANCHORS} anchors at most", keys.len());
+                return Err(Error::file(inputs.shown(), message));
+            }
+            return Ok(keys);
+        }
+        if addition.anchors.is_some_and(|anchors| anchors > MAX_ANCHORS) {
+            return Err(Error::Invalid(format!("--anchors: a hub takes {MAX_ANCHORS} anchors at most")));
         }
         let session = session::context(&session::Settings::default())?;
         let condition = addition.anchors_where.as_deref();
@@ -364,17 +388,20 @@ impl Hub {
 
     /// The keys that codes are made with: those of the hub, or of the space that made them, which is still there.
     fn keys_of(&self, code: &Code) -> Result<Keys> {
+        if let Some(keys) = self.keys()?.filter(|keys| keys.digest() == code.keys) {
+            return Ok(keys);
+        }
+        // Those of a space that lacked some, or of an earlier version of one.
         for name in self.versions()?.keys() {
             let folder = self.place.below(name)?;
             let listing = folder.store().list(Some(folder.path())).try_collect::<Vec<_>>();
             let listed = folder.runtime().block_on(listing);
             for meta in listed.map_err(|error| Error::store(folder.shown(), "cannot be listed", &error))? {
-                if !meta.location.as_ref().ends_with(".parquet") {
-                    continue;
-                }
-                let (space, _) = read_space(&folder.source_below(meta)?.place().clone())?;
-                if space.anchors.keys.digest() == code.keys {
-                    return Ok(space.anchors.keys);
+                if meta.location.as_ref().ends_with(".parquet") {
+                    let (space, _) = read_space(folder.source_below(meta)?.place())?;
+                    if space.anchors.keys.digest() == code.keys {
+                        return Ok(space.anchors.keys);
+                    }
                 }
             }
         }
@@ -387,21 +414,24 @@ impl Hub {
         ))
     }
 
-    /// What the codes in a table of codes are; all its files must hold the same.
-    pub fn code_of(inputs: &Inputs) -> Result<Code> {
-        let mut found: Option<(Code, String)> = None;
+    /// The column of codes in a table, and what they are; all its files must hold the same. `named` is the column where the person
+    /// names it.
+    pub fn code_of(inputs: &Inputs, named: Option<&str>) -> Result<(String, Code)> {
+        let mut found: Option<(String, Code, String)> = None;
         for source in inputs.select()?.files {
-            let code = code_of_file(source)?;
+            let (column, code, shown) = code_of_file(source, named)?;
             match &found {
-                None => found = Some(code),
-                Some((first, path)) if first.keys != code.0.keys || first.frame != code.0.frame => {
-                    let message = format!("holds codes of other anchors than {path}: decode them one after the other");
-                    return Err(Error::file(code.1, message));
+                None => found = Some((column, code, shown)),
+                Some((of, first, path)) if (of, &first.keys, &first.frame) != (&column, &code.keys, &code.frame) => {
+                    let message = format!(
+                        "holds codes of other anchors than {path}, or in another column: decode them one after the other"
+                    );
+                    return Err(Error::file(shown, message));
                 }
                 Some(_) => {}
             }
         }
-        found.map(|(code, _)| code).ok_or_else(|| Error::file(inputs.shown(), "has no files"))
+        found.map(|(column, code, _)| (column, code)).ok_or_else(|| Error::file(inputs.shown(), "has no files"))
     }
 
     /// The anchors that a space lacks, as a table of `space` and `key`; those of all spaces where no name is given.
@@ -427,25 +457,42 @@ impl Hub {
     }
 }
 
-fn code_of_file(source: Source) -> Result<(Code, String)> {
+fn code_of_file(source: Source, named: Option<&str>) -> Result<(String, Code, String)> {
     let file = File::open(source)?;
     let lineage = Lineage::of(file.metadata().file_metadata().key_value_metadata()).and_then(Result::ok);
-    let step = lineage.and_then(|lineage| lineage.steps().pop()).filter(|step| step.method == CODE);
-    let code = step.and_then(|step| Code::from_json(&step.settings));
-    let shown = file.shown().to_owned();
-    match code {
-        Some(code) => Ok((code, shown)),
-        None => Err(Error::file(
-            shown,
-            "holds no codes that `babelake hub encode` made: name the space that its embeddings are of with --from",
-        )),
+    // What was done last to a column is what it holds.
+    let mut columns: BTreeMap<String, Option<Code>> = BTreeMap::new();
+    for step in lineage.map(Lineage::steps).unwrap_or_default() {
+        let code = (step.method == CODE).then(|| Code::from_json(&step.settings)).flatten();
+        columns.insert(step.result().to_owned(), code);
     }
+    let mut codes: Vec<(String, Code)> = columns.into_iter().filter_map(|(name, code)| Some((name, code?))).collect();
+    if let Some(named) = named {
+        codes.retain(|(name, _)| name == named);
+    }
+    let shown = file.shown().to_owned();
+    match (codes.pop(), codes.is_empty()) {
+        (Some((column, code)), true) => Ok((column, code, shown)),
+        (Some(_), false) => Err(Error::file(shown, "holds several columns of codes: name one with --column")),
+        (None, _) => {
+            let what = named.map_or_else(String::new, |named| format!(" in column `{named}`"));
+            let message = format!(
+                "holds no codes that `babelake hub encode` made{what}: name the space that its embeddings are of with --from"
+            );
+            Err(Error::file(shown, message))
+        }
+    }
+}
+
+/// The name of a version: two of one table with other settings differ in their decoders alone.
+fn digest(space: &Space, decoder: &Decoder) -> String {
+    blake3::hash(format!("{} {}", space.digest, decoder.digest).as_bytes()).to_hex().to_string()
 }
 
 /// Names are folders.
 fn check_name(name: &str) -> Result<()> {
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '@');
-    if !name.is_empty() && name.chars().all(fits) && !name.starts_with(['_', '.']) {
+    if name.chars().all(fits) && name.starts_with(char::is_alphanumeric) && name != KEYS {
         return Ok(());
     }
     Err(Error::Invalid(format!(

@@ -61,6 +61,9 @@ pub struct Work {
 pub struct Translation {
     /// The column.
     pub column: String,
+    /// The column that the vectors went to, where it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
     /// The translator's digest.
     pub translator: String,
     /// The encoder translated from; may be empty.
@@ -74,16 +77,24 @@ pub struct Translation {
 }
 
 impl Translation {
-    /// Of `column` by `translator`.
-    pub fn new(translator: &Translator, column: &str) -> Self {
+    /// Of `column` by `translator`, into another column where that is named.
+    pub fn new(translator: &Translator, column: &str, into: Option<&str>) -> Self {
         Self {
             column: column.to_owned(),
+            into: into.map(str::to_owned),
             translator: translator.digest.clone(),
             source_encoder: translator.source_encoder.clone(),
             target_encoder: translator.target_encoder.clone(),
             method: translator.method.clone(),
             settings: serde_json::from_str(&translator.settings).unwrap_or_default(),
         }
+    }
+}
+
+impl Translation {
+    /// The column that holds the vectors.
+    pub fn result(&self) -> &str {
+        self.into.as_deref().unwrap_or(&self.column)
     }
 }
 

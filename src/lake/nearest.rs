@@ -1,6 +1,6 @@
 //! The rows of one table nearest to each row of another, to be read: exact, the searched table read once.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch, UInt32Array};
@@ -16,8 +16,8 @@ use super::table::{At, Conditions, Table, Vectors};
 use crate::column::Keys;
 use crate::column::buffers::Buffers;
 use crate::kernel::Rows;
-use crate::kernel::nearest::{Found, Nearest};
-use crate::kernel::norm::dot;
+use crate::kernel::mean::mean;
+use crate::kernel::nearest::{Found, MAX_FOUND, Nearest};
 use crate::kernel::search::{BLOCK_DOCUMENTS, Index, Metric, Prepare};
 use crate::{Error, Result, session};
 
@@ -97,13 +97,31 @@ pub fn nearest(request: &Request, done: &AtomicU64) -> Result<Neighbours> {
     for (table, text) in [(&of, &request.text[0]), (&searched, &request.text[1])] {
         text.iter().try_for_each(|name| table.check_column(name))?;
     }
+    let taken = ["query", "rank", "score", "key"];
+    let of_queries = request.text[0].as_ref().map(|name| format!("query_{name}"));
+    if let Some(text) =
+        request.text[1].as_deref().filter(|text| taken.contains(text) || of_queries.as_deref() == Some(text))
+    {
+        return Err(Error::Invalid(format!(
+            "--text {text}: the result has a column of that name already; name another column"
+        )));
+    }
     let mut kinds = None;
     searched.check_keys(&request.key, &mut kinds)?;
     let asked = ask(request, &of, &of_vectors)?;
     let queries = Rows::new(&asked.vectors, vectors.width());
 
+    if request.k.saturating_mul(queries.len()) > MAX_FOUND {
+        return Err(Error::Invalid(format!(
+            "{} rows for each of {} queries are more than {MAX_FOUND} rows: ask for fewer with --k, --where or --sample",
+            request.k,
+            queries.len()
+        )));
+    }
     let center = match request.metric {
         Metric::CentredCosine => vectors.mean()?,
+        // Distances are the same from anywhere, and exact to more places where vectors are short.
+        Metric::L2 => mean(queries).into_iter().map(|m| m as f32).collect(),
         _ => Vec::new(),
     };
     let search = Search {
@@ -113,6 +131,7 @@ pub fn nearest(request: &Request, done: &AtomicU64) -> Result<Neighbours> {
         prepare: Prepare::about(request.metric, center),
         groups: vectors.groups(),
         next: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
         buffers: Buffers::new(2),
         done,
     };
@@ -127,13 +146,20 @@ pub fn nearest(request: &Request, done: &AtomicU64) -> Result<Neighbours> {
         }
     });
     let mut all = Nearest::new(queries.len(), request.k);
-    for part in parts.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        for (query, found) in part?.found().iter().enumerate() {
+    let parts = parts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Of several bad groups the first is told, whichever thread came upon one first.
+    let (parts, mut failed): (Vec<_>, Vec<_>) = parts.into_iter().partition(Result::is_ok);
+    failed.sort_by_key(|failed| failed.as_ref().err().map(|(group, _)| *group));
+    if let Some(Err((_, error))) = failed.into_iter().next() {
+        return Err(error);
+    }
+    for part in parts.iter().flatten() {
+        for (query, found) in part.found().iter().enumerate() {
             all.merge(query, found.iter().cloned());
         }
     }
     Ok(Neighbours {
-        rows: rows(request, (&of, &asked), queries, &searched, &all)?,
+        rows: rows(request, (&of, &asked), (queries, &search.prepare), &searched, &all)?,
         queries: queries.len(),
         nulls: asked.nulls,
         searched: done.load(Ordering::Relaxed),
@@ -193,53 +219,78 @@ struct Search<'a> {
     prepare: Prepare,
     groups: Vec<(usize, usize)>,
     next: AtomicUsize,
+    /// Set where a group cannot be read.
+    stop: AtomicBool,
     buffers: Buffers<f32>,
     done: &'a AtomicU64,
 }
 
 impl Search<'_> {
-    /// Takes groups as long as there are some.
-    fn run(&self) -> Result<Nearest<Document>> {
-        let width = self.vectors.width();
-        let most = (SEARCHED_BYTES / (size_of::<f32>() * width * BLOCK_DOCUMENTS)).clamp(1, 8) * BLOCK_DOCUMENTS;
-        let mut nearest = Nearest::new(self.queries.len(), self.request.k);
-        let (mut rows, mut documents) = (Vec::new(), Vec::new());
-        let mut search = |rows: &mut Vec<f32>, documents: &mut Vec<Document>| {
-            let index = Index::new(&self.prepare, Rows::new(rows, width));
-            nearest.search(&index, self.queries, documents);
-            self.done.fetch_add(documents.len() as u64, Ordering::Relaxed);
-            rows.clear();
-            documents.clear();
-        };
-        while let Some(&group) = self.groups.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            let (begin, keys) = self.vectors.table().keys_of_group(&self.request.key, group)?;
-            self.vectors.scan(group, &self.buffers, |at, vector| {
-                let place = usize::try_from(at.row - begin).unwrap_or(usize::MAX);
-                let key = match &keys {
-                    Keys::Int(keys) => keys.get(place).map(|&key| Key::Int(key)),
-                    Keys::Text(keys) => keys.get(place).map(|key| Key::Text(key.as_str().into())),
-                };
-                let Some(key) = key else {
-                    let message = "has fewer keys than embeddings in a row group: it is damaged";
-                    return Err(Error::file(self.vectors.table().shown(), message));
-                };
-                rows.extend_from_slice(vector);
-                documents.push(Document { key, at });
-                if documents.len() == most {
-                    search(&mut rows, &mut documents);
-                }
-                Ok(())
-            })?;
+    /// Takes groups as long as there are some. An error is one of the group at that place.
+    fn run(&self) -> Result<Nearest<Document>, (usize, Error)> {
+        let nearest = Nearest::new(self.queries.len(), self.request.k);
+        let mut part = Part { search: self, nearest, rows: Vec::new(), documents: Vec::new() };
+        while !self.stop.load(Ordering::Relaxed) {
+            let place = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(&group) = self.groups.get(place) else { break };
+            if let Err(error) = part.read(group) {
+                self.stop.store(true, Ordering::Relaxed);
+                return Err((place, error));
+            }
         }
-        search(&mut rows, &mut documents);
-        Ok(nearest)
+        part.find();
+        Ok(part.nearest)
+    }
+}
+
+/// What one thread has found, and the rows that wait.
+struct Part<'a> {
+    search: &'a Search<'a>,
+    nearest: Nearest<Document>,
+    rows: Vec<f32>,
+    documents: Vec<Document>,
+}
+
+impl Part<'_> {
+    fn read(&mut self, group: (usize, usize)) -> Result<()> {
+        let Search { vectors, request, .. } = self.search;
+        let row_bytes = size_of::<f32>() * vectors.width().max(1);
+        let most = (SEARCHED_BYTES / (row_bytes * BLOCK_DOCUMENTS)).clamp(1, 8) * BLOCK_DOCUMENTS;
+        let (begin, keys) = vectors.table().keys_of_group(&request.key, group)?;
+        vectors.scan(group, &self.search.buffers, |at, vector| {
+            let place = usize::try_from(at.row - begin).unwrap_or(usize::MAX);
+            let key = match &keys {
+                Keys::Int(keys) => keys.get(place).map(|&key| Key::Int(key)),
+                Keys::Text(keys) => keys.get(place).map(|key| Key::Text(key.as_str().into())),
+            };
+            let Some(key) = key else {
+                let message = "has fewer keys than embeddings in a row group: it is damaged";
+                return Err(Error::file(vectors.table().shown(), message));
+            };
+            self.rows.extend_from_slice(vector);
+            self.documents.push(Document { key, at });
+            if self.documents.len() == most {
+                self.find();
+            }
+            Ok(())
+        })
+    }
+
+    /// Searches the rows that wait.
+    fn find(&mut self) {
+        let search = self.search;
+        let index = Index::new(&search.prepare, Rows::new(&self.rows, search.vectors.width()));
+        self.nearest.search(&index, search.queries, &self.documents);
+        search.done.fetch_add(self.documents.len() as u64, Ordering::Relaxed);
+        self.rows.clear();
+        self.documents.clear();
     }
 }
 
 fn rows(
     request: &Request,
     (of, asked): (&Table, &Asked),
-    queries: Rows<'_>,
+    (queries, prepare): (Rows<'_>, &Prepare),
     searched: &Table,
     all: &Nearest<Document>,
 ) -> Result<RecordBatch> {
@@ -247,10 +298,7 @@ fn rows(
         || all.found().iter().enumerate().flat_map(|(query, found)| (1i64..).zip(found).map(move |f| (query, f)));
     let of_query: UInt32Array = each().map(|(query, _)| u32::try_from(query).ok()).collect();
     let score = |query: usize, found: &Found<Document>| match request.metric {
-        Metric::L2 => {
-            let query = queries.row(query);
-            (dot(query, query) - 2.0 * f64::from(found.score)).max(0.0).sqrt() as f32
-        }
+        Metric::L2 => (prepare.square(queries.row(query)) - 2.0 * f64::from(found.score)).max(0.0).sqrt() as f32,
         _ => found.score,
     };
     let scores: Float32Array = each().map(|(query, (_, found))| Some(score(query, found))).collect();
@@ -273,6 +321,14 @@ fn rows(
         }
     }
 
+    let bytes = match &keys {
+        Keys::Int(_) => 0,
+        Keys::Text(keys) => keys.iter().map(String::len).sum(),
+    };
+    if i32::try_from(bytes).is_err() {
+        let message = format!("the keys found take {bytes} bytes, more than a column of them may: ask for fewer");
+        return Err(Error::Invalid(message));
+    }
     let mut columns: Vec<(String, ArrayRef)> =
         vec![("query".to_owned(), take(&asked.keys.to_array(), &of_query, None)?)];
     if let Some(text) = &request.text[0] {

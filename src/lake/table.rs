@@ -257,7 +257,7 @@ impl Table {
             return Err(Error::file(
                 &self.shown,
                 format!(
-                    "key `{}` is a {kind}, and the keys looked for are {}s: write the table again with the key CAST",
+                    "the keys `{}` are {kind}s, and those looked for are {}s: write the table again with the key CAST",
                     key.join(","),
                     keys.kind()
                 ),

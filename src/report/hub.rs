@@ -6,9 +6,10 @@ use crate::lake::hub::check::{Checked, Pair};
 /// Three squares, from (rows) into (columns): beside the target's own rows, there and back, and through the worst third space.
 pub fn figure(checked: &Checked) -> String {
     let cells = |of: &dyn Fn(&Pair) -> Option<f64>| {
-        let mut cells = vec![vec![f64::NAN; checked.names.len()]; checked.names.len()];
+        // A space into itself is what it is.
+        let mut cells = vec![vec![1.0; checked.names.len()]; checked.names.len()];
         for pair in &checked.pairs {
-            cells[pair.from][pair.into] = of(pair).unwrap_or(f64::NAN);
+            cells[pair.from][pair.into] = of(pair).unwrap_or(1.0);
         }
         cells
     };

@@ -99,7 +99,7 @@ pub struct Grid {
     pub title: String,
     /// Of rows and columns.
     pub names: Vec<String>,
-    /// NaN where there is no number.
+    /// The numbers, row by row.
     pub cells: Vec<Vec<f64>>,
 }
 

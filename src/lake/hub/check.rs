@@ -21,6 +21,8 @@ use crate::{Error, Result};
 const MAX_MEASURED: usize = 2000;
 /// A space is odd where pairs with it reach less than this share of what pairs without it do.
 const ODD: f64 = 0.5;
+/// A pair whose rows come no nearer than this to the target's own (centred cosine) has nothing in common.
+const UNRELATED: f64 = 0.1;
 
 /// What was found.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Checked {
     pub pairs: Vec<Pair>,
     /// Spaces that do not fit the others.
     pub odd: Vec<Odd>,
+    /// Whether no pair has anything in common.
+    pub unrelated: bool,
     /// Anchors that were fitted on, and that were measured.
     pub anchors: (usize, usize),
 }
@@ -84,9 +88,9 @@ pub fn check(members: &[Member]) -> Result<Checked> {
         common = common.select(&here.into_iter().map(|(place, _)| place).collect::<Vec<_>>());
     }
     let measured = (common.len() / 3).min(MAX_MEASURED);
-    if measured < FEWEST / 2 {
+    if common.len() < FEWEST {
         return Err(Error::Invalid(format!(
-            "{} anchors are common to all {} spaces: too few to fit on some and measure on others; embed the missing ones",
+            "{} anchors are common to all {} spaces, and {FEWEST} are needed to fit on some and measure on others: embed the missing ones",
             common.len(),
             members.len()
         )));
@@ -132,6 +136,7 @@ pub fn check(members: &[Member]) -> Result<Checked> {
     Ok(Checked {
         names: members.iter().map(|member| member.name.clone()).collect(),
         odd: odd(&pairs, members.len()),
+        unrelated: pairs.iter().all(|pair| pair.direct < UNRELATED),
         pairs,
         anchors: (known.len(), held_out.len()),
     })
@@ -183,7 +188,7 @@ fn odd(pairs: &[Pair], spaces: usize) -> Vec<Odd> {
     let judge = |space: usize| {
         let has = |pair: &Pair| pair.from == space || pair.into == space;
         let (with, without) = (average(&has)?, average(&|pair| !has(pair))?);
-        (with < ODD * without).then_some(Odd { space, with, without })
+        (without >= UNRELATED && with < ODD * without).then_some(Odd { space, with, without })
     };
     (0..spaces).filter_map(judge).collect()
 }

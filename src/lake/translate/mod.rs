@@ -89,7 +89,11 @@ impl By {
     fn of(&self, error: Error) -> Error {
         match self {
             Self::File(place) => Error::file(place.shown(), error.to_string()),
-            Self::Value(_) => error,
+            Self::Value(_) => Error::Invalid(
+                "translators of a hub know nothing of how sure they are: leave --confidence-column out, or fit the pair with \
+                 `babelake fit`"
+                    .to_owned(),
+            ),
         }
     }
 }

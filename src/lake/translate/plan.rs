@@ -94,7 +94,9 @@ impl Plan {
     pub fn new(request: &Request) -> Result<Self> {
         let recipe = recipe(request)?;
         let list = request.reembed.as_ref().map(|reembed| List::new(reembed, request)).transpose()?;
-        let of_step = |step: &Step| Translation::new(&step.translator, step.column.as_deref().unwrap_or_default());
+        let into = request.settings.output_column.as_deref();
+        let of_step =
+            |step: &Step| Translation::new(&step.translator, step.column.as_deref().unwrap_or_default(), into);
         let work = Work { columns: recipe.steps.iter().map(of_step).collect(), output: request.output_settings() };
         let threads = request.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
         let affordable = request.memory.map_or(usize::MAX, |memory| memory.saturating_sub(MEMORY) / THREAD_MEMORY);
