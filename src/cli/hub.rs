@@ -17,7 +17,7 @@ use super::translate::{JobArgs, Places, run_job};
 use crate::Error;
 use crate::column::{MethodOptions, Translator};
 use crate::lake::hub::check::{Checked, check};
-use crate::lake::hub::{Added, Addition, Bridge, FEWEST, Hub, Member};
+use crate::lake::hub::{Added, Addition, Bridge, Hub, Member};
 use crate::lake::translate::{By, Column};
 use crate::lake::{Inputs, Output, Place};
 use crate::report::hub::figure;
@@ -372,7 +372,7 @@ fn check_spaces(args: &Check) -> anyhow::Result<ExitCode> {
     }
     let checked = check(&members)?;
     eprintln!(
-        "{} spaces, fitted on {} common anchors, measured on {} others (at least {FEWEST} are common)",
+        "{} spaces, fitted on {} common anchors, measured on {} others",
         members.len(),
         HumanCount(checked.anchors.0 as u64),
         HumanCount(checked.anchors.1 as u64)

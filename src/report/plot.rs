@@ -103,11 +103,17 @@ pub struct Grid {
     pub cells: Vec<Vec<f64>>,
 }
 
+/// Wide enough for a number, and for so many letters of a name.
 const CELL: f64 = 70.0;
+const LETTER: f64 = 8.0;
 
 /// The squares as SVG, side by side, each with its numbers.
 pub fn grids(title: &str, grids: Vec<Grid>) -> String {
-    let side = grids.iter().map(|grid| grid.names.len() as f64 * CELL + 140.0).fold(PANEL.1, f64::max);
+    let side = |grid: &Grid| {
+        let letters = grid.names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as f64;
+        grid.names.len() as f64 * CELL.max(letters * LETTER) + 140.0
+    };
+    let side = grids.iter().map(side).fold(PANEL.1, f64::max);
     let columns = grids.len();
     let (layouts, plots) = grids.into_iter().map(square).unzip();
     let figure = Figure::new(1, columns)
