@@ -226,6 +226,12 @@ fn main() {
     bench.compare("emb_cka", ROWS, "SELECT emb_cka(x, y) FROM t", &products);
     bench.compare("emb_svcca", ROWS, "SELECT emb_svcca(x, y) FROM t", &products);
     let case = engine("SELECT CASE WHEN id >= 0 THEN true ELSE false END FROM t");
+    let head = "SELECT emb_head(id, x, id % 10) FROM t WHERE id < 2048";
+    bench.compare("emb_head", POOL, head, &Baseline::None);
+    bench.sql(&format!("CREATE TABLE heads AS {}", head.replace(") FROM", ") AS h FROM")));
+    for name in ["emb_classify", "emb_logits", "emb_probabilities"] {
+        bench.compare(name, ROWS, &format!("SELECT {name}(x, (SELECT h FROM heads)) FROM t"), &loops(10));
+    }
     bench.compare("emb_require", ROWS, "SELECT emb_require(id >= 0, 'no') FROM t", &case);
     bench.compare("emb_describe", 1, "SELECT emb_describe((SELECT t FROM made))", &Baseline::None);
 }

@@ -9,6 +9,7 @@ mod confidence;
 mod describe;
 mod eval;
 mod fit;
+mod heads;
 mod hub;
 mod inputs;
 mod kills;

@@ -25,6 +25,8 @@ fn every_function_has_its_places() {
             // One step of two that have a file each.
             "fit" => "translator",
             "similarity" => "quality",
+            // What a head gives.
+            "classify" | "logits" | "probabilities" => "head",
             // Text for people, a yes or no, rows as they are: no mathematics.
             "describe" | "require" | "queries" => "mod",
             stem => stem,

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::settings::{Method, MethodOptions};
 use super::stored::{Kind, Stored};
-use super::{Decoder, Queries, Space, Translator};
+use super::{Decoder, Head, Queries, Space, Translator};
+use crate::kernel::head::Activation;
 use crate::kernel::translate::Length;
 use crate::{Error, Result};
 
@@ -22,6 +23,7 @@ pub fn describe(kind: Kind, array: &StructArray, row: usize) -> Result<String> {
         Kind::Space => space(&Space::read(array, row)?.ok_or_else(null)?, &mut lines),
         Kind::Decoder => decoder(&Decoder::read(array, row)?.ok_or_else(null)?, &mut lines),
         Kind::Translator => translator(&Translator::read(array, row)?.ok_or_else(null)?, &mut lines),
+        Kind::Head => head(&Head::read(array, row)?.ok_or_else(null)?, &mut lines),
         Kind::Queries => queries(&Queries::read(array, row)?.ok_or_else(null)?, &mut lines),
     }
     lines.add("format", stored.integer("format")?);
@@ -64,6 +66,28 @@ fn decoder(decoder: &Decoder, lines: &mut Lines) {
     lines.add("keys digest", &decoder.keys_digest);
     lines.add("digest", &decoder.digest);
 }
+
+fn head(head: &Head, lines: &mut Lines) {
+    lines.add("encoder", encoder_name(&head.encoder));
+    let mut widths = head.width().to_string();
+    for layer in &head.layers {
+        let activation = match layer.activation {
+            Activation::Identity => String::new(),
+            other => format!(" ({})", other.name()),
+        };
+        widths += &format!(" -> {}{activation}", layer.outputs);
+    }
+    lines.add("widths", widths);
+    let shown = (0..head.labels.len().min(SHOWN_LABELS)).map(|i| head.labels.display(i)).collect::<Vec<_>>().join(", ");
+    let more = head.labels.len().saturating_sub(SHOWN_LABELS);
+    lines.add("labels", if more > 0 { format!("{shown} and {more} more") } else { shown });
+    lines.add("settings", &head.settings);
+    diagnostics(&head.diagnostics, &["classes"], lines);
+    lines.add("digest", &head.digest);
+}
+
+/// Labels that are shown.
+const SHOWN_LABELS: usize = 20;
 
 fn queries(queries: &Queries, lines: &mut Lines) {
     lines.add("queries", queries.keys.len());

@@ -30,6 +30,8 @@ pub enum Kind {
     Translator,
     /// Vectors to search with.
     Queries,
+    /// A classification head.
+    Head,
 }
 
 impl Kind {
@@ -40,13 +42,14 @@ impl Kind {
             Self::Decoder => "decoder",
             Self::Translator => "translator",
             Self::Queries => "set of queries",
+            Self::Head => "head",
         }
     }
 
     /// The newest format of this kind that this version reads, and the one it writes.
     pub fn format(self) -> i32 {
         match self {
-            Self::Space | Self::Decoder | Self::Translator | Self::Queries => 1,
+            Self::Space | Self::Decoder | Self::Translator | Self::Queries | Self::Head => 1,
         }
     }
 
@@ -58,6 +61,8 @@ impl Kind {
             None
         } else if has("source_mean") && has("matrix") {
             Some(Self::Translator)
+        } else if has("layers") && has("labels") {
+            Some(Self::Head)
         } else if has("queries") && has("keys") {
             Some(Self::Queries)
         } else if has("anchors") && has("keys") {
@@ -159,6 +164,12 @@ impl Builder {
     /// Keys.
     pub fn keys(self, name: &str, keys: &Keys) -> Result<Self> {
         let column = one_list(keys.to_array())?;
+        Ok(self.push(name, false, column))
+    }
+
+    /// All of `items`.
+    pub fn list(self, name: &str, items: ArrayRef) -> Result<Self> {
+        let column = one_list(items)?;
         Ok(self.push(name, false, column))
     }
 
@@ -332,6 +343,11 @@ impl<'a> Stored<'a> {
         let items = self.items(name).and_then(|items| cast(&items, &DataType::Float64).ok());
         let items = items.ok_or_else(|| self.missing(name))?;
         Ok(items.as_primitive::<Float64Type>().values().to_vec())
+    }
+
+    /// The items of a list, whatever they are.
+    pub fn list(&self, name: &str) -> Result<ArrayRef> {
+        self.items(name).ok_or_else(|| self.missing(name))
     }
 
     /// Keys.

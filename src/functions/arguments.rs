@@ -14,7 +14,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use super::memo::{Bytes, Memo};
 use super::options::{Options, Spec};
 use crate::Error;
-use crate::column::{Decoder, Embeddings, Flaw, KeyKind, Queries, Space, Translator, Width};
+use crate::column::{Decoder, Embeddings, Flaw, Head, KeyKind, Queries, Space, Translator, Width};
 
 /// A call as the planner sees it: the types of the arguments. Every message names the function, the argument, what came
 /// and what was expected.
@@ -125,6 +125,11 @@ impl Call<'_> {
     /// Argument `i` is a set of queries; its kind of keys and width.
     pub fn queries(&self, i: usize, name: &str) -> Result<(KeyKind, usize)> {
         Queries::shape(self.data_type(i)).map_err(|expected| self.wrong(i, name, &expected))
+    }
+
+    /// Argument `i` is a head; its kind of labels and width.
+    pub fn head(&self, i: usize, name: &str) -> Result<(KeyKind, usize)> {
+        Head::shape(self.data_type(i)).map_err(|expected| self.wrong(i, name, &expected))
     }
 
     /// Argument `i` is a decoder; its width.

@@ -7,6 +7,7 @@
 mod aggregate;
 mod arguments;
 mod collect;
+mod heads;
 mod measures;
 mod memo;
 mod moments;
@@ -18,18 +19,22 @@ mod tests;
 
 mod emb_center;
 mod emb_cka;
+mod emb_classify;
 mod emb_confidence;
 mod emb_cosine;
 mod emb_decode;
 mod emb_decoder;
 mod emb_describe;
 mod emb_fit;
+mod emb_head;
 mod emb_knn_overlap;
+mod emb_logits;
 mod emb_mean;
 mod emb_mixed;
 mod emb_nearest;
 mod emb_norm;
 mod emb_normalize;
+mod emb_probabilities;
 mod emb_prune;
 mod emb_queries;
 mod emb_relative;
@@ -56,13 +61,16 @@ use scalar::udf;
 pub fn scalars() -> Vec<ScalarUDF> {
     vec![
         udf(emb_center::EmbCenter),
+        udf(emb_classify::EmbClassify::default()),
         udf(emb_confidence::EmbConfidence::default()),
         udf(emb_cosine::EmbCosine),
         udf(emb_decode::EmbDecode::default()),
         udf(emb_decoder::EmbDecoder::default()),
         udf(emb_describe::EmbDescribe),
+        udf(emb_logits::EmbLogits::default()),
         udf(emb_norm::EmbNorm),
         udf(emb_normalize::EmbNormalize),
+        udf(emb_probabilities::EmbProbabilities::default()),
         udf(emb_prune::EmbPrune::default()),
         udf(emb_relative::EmbRelative::default()),
         udf(emb_require::EmbRequire),
@@ -77,6 +85,7 @@ pub fn aggregates() -> Vec<AggregateUDF> {
     vec![
         udaf(emb_cka::EmbCka),
         udaf(emb_fit::EmbFit),
+        udaf(emb_head::EmbHead),
         udaf(emb_knn_overlap::EmbKnnOverlap),
         udaf(emb_mean::EmbMean),
         udaf(emb_mixed::EmbMixed),

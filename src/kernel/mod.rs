@@ -15,6 +15,7 @@ pub mod decode;
 pub mod decoder;
 pub mod eigen;
 pub mod grid;
+pub mod head;
 pub mod inverse;
 pub mod keyed;
 pub mod knn_overlap;
@@ -65,4 +66,8 @@ pub enum Error {
         /// Columns of the matrix.
         columns: usize,
     },
+
+    /// A head could not be trained.
+    #[error("training came to nothing: {0}")]
+    Training(String),
 }

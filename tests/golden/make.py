@@ -427,6 +427,18 @@ def bootstrap_cases():
         yield {"seed": seed, "values": values, "estimate": oracle.bootstrap(values, seed)}
 
 
+def head_cases():
+    rng = np.random.default_rng(12)
+    for name, n, d, classes, l2, shift in (("three classes", 150, 5, 3, 0.01, 0.0), ("far from the origin", 90, 4, 2, 0.001, 8.0),
+                                           ("more classes than numbers", 200, 3, 7, 0.1, 1.0)):
+        centers = rng.normal(size=(classes, d))
+        of = rng.integers(0, classes, n)
+        x = dyadic(centers[of] + rng.normal(size=(n, d)) + shift)
+        weight, bias, loss = oracle.softmax_regression(x, of, classes, l2)
+        yield {"name": name, "rows": matrix(x), "of": of.tolist(), "classes": classes, "l2": l2, "loss": loss,
+               "weight": matrix(weight), "bias": bias.tolist()}
+
+
 def main():
     dump("pinv.json", pinv_cases())
     dump("prune.json", [{"name": name, "unit": matrix(unit), "start": start, "delta": delta,
@@ -443,6 +455,7 @@ def main():
     dump("cka.json", cka_cases())
     dump("bootstrap.json", bootstrap_cases())
     dump("confidence.json", confidence_cases())
+    dump("head.json", head_cases())
 
 
 if __name__ == "__main__":

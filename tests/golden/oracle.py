@@ -5,6 +5,7 @@ the unit anchors alone are rounded to f32, as a stored space holds them.
 """
 
 import numpy as np
+import scipy.optimize
 
 RCOND = 1e-6
 EPS32 = float(np.finfo(np.float32).eps)
@@ -290,3 +291,26 @@ def bootstrap(values, seed):
         means.append(np.mean(chosen))
     means.sort()
     return [float(np.mean(values)), float(means[25]), float(means[974])]
+
+
+# --------------------------------------------------------------------------------------------------------------- heads
+
+
+def softmax_regression(x, classes_of, classes, l2):
+    """Weights (d x classes), biases and loss that minimise the mean cross-entropy + l2 / 2 |W|^2. Biases sum to 0."""
+    n, d = x.shape
+    truth = np.eye(classes)[classes_of]
+
+    def loss(flat):
+        weight, bias = flat[:d * classes].reshape(d, classes), flat[d * classes:]
+        logits = x @ weight + bias
+        logits -= logits.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(logits).sum(axis=1))
+        difference = (np.exp(logits - log_sum[:, None]) - truth) / n
+        value = (log_sum - (logits * truth).sum(axis=1)).mean() + l2 / 2 * (weight**2).sum()
+        return value, np.concatenate([(x.T @ difference + l2 * weight).ravel(), difference.sum(axis=0)])
+
+    found = scipy.optimize.minimize(loss, np.zeros(d * classes + classes), jac=True, method="L-BFGS-B",
+                                    options={"maxiter": 20000, "maxfun": 40000, "ftol": 1e-15, "gtol": 1e-9})
+    weight, bias = found.x[:d * classes].reshape(d, classes), found.x[d * classes:]
+    return weight, bias - bias.mean(), found.fun
