@@ -15,6 +15,7 @@ mod describe;
 mod eval;
 mod fit;
 mod hub;
+mod import_head;
 mod memory;
 mod nearest;
 mod print;
@@ -22,6 +23,7 @@ mod record;
 mod run;
 mod signals;
 mod sql;
+mod stitch;
 mod stores;
 mod sweep;
 mod translate;
@@ -43,6 +45,8 @@ enum Command {
     Describe(describe::Args),
     Sweep(sweep::Args),
     Hub(hub::Args),
+    Stitch(Box<stitch::Args>),
+    ImportHead(import_head::Args),
     Nearest(Box<nearest::Args>),
     Sql(sql::Args),
     Run(run::Args),
@@ -76,6 +80,8 @@ pub fn run() -> ExitCode {
         Command::Anchors(args) => anchors::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::ImportHead(args) => import_head::run(&args),
+        Command::Stitch(args) => stitch::run(&args),
         Command::Hub(args) => hub::run(&args),
         Command::Nearest(args) => nearest::run(&args),
         Command::Sql(args) => sql::run(args),

@@ -11,6 +11,7 @@ use anyhow::bail;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
+use super::Watched;
 use super::print::{Format, Options, print, print_batch};
 use super::signals::{Heed, Signals};
 use super::stores::StoreOptions;
@@ -144,10 +145,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (progress, finished) = (Progress::default(), AtomicBool::new(false));
     let swept = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| watch(&progress, &finished));
-        let swept = sweep(&request, &progress);
-        finished.store(true, Ordering::Relaxed);
-        watcher.thread().unpark();
-        swept
+        let _watched = Watched { finished: &finished, watcher: watcher.thread() };
+        sweep(&request, &progress)
     })?;
     measured.store(true, Ordering::Relaxed);
     // What a signal interrupts here would stay staged beside the outputs.

@@ -3,3 +3,4 @@
 pub mod hub;
 mod plot;
 pub mod sensitivity;
+pub mod stitch;
