@@ -145,10 +145,8 @@ fn encoders_are_stitched() {
     tester
         .run(&[&args[..], &fewer].concat()[..])
         .expect(1, &["label '9' is none that the head knows", "is not among those to train on"]);
-    let one = [
-        &args[..],
-        &["--train-where", "split = 'train' AND label = 3", "--test-where", "split = 'test' AND label = 3"],
-    ]
-    .concat();
+    let (train, test) = ("split = 'train' AND label = 3", "split = 'test' AND label = 3");
+    let one = ["--anchors", "50", "--train-where", train, "--test-where", test];
+    let one = [&args[..6], &one].concat();
     tester.run(&one[..]).expect(1, &["one class, '3'"]);
 }
