@@ -232,6 +232,8 @@ fn main() {
     for name in ["emb_classify", "emb_logits", "emb_probabilities"] {
         bench.compare(name, ROWS, &format!("SELECT {name}(x, (SELECT h FROM heads)) FROM t"), &loops(10));
     }
+    let norms = "SELECT avg(sqrt(inner_product(x, x))), stddev(sqrt(inner_product(x, x))) FROM t";
+    bench.compare("emb_scale", ROWS, "SELECT emb_scale(x) FROM t", &engine(norms));
     bench.compare("emb_require", ROWS, "SELECT emb_require(id >= 0, 'no') FROM t", &case);
     bench.compare("emb_describe", 1, "SELECT emb_describe((SELECT t FROM made))", &Baseline::None);
 }

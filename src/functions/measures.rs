@@ -130,7 +130,7 @@ pub fn data_type(names: &[Named]) -> DataType {
 }
 
 /// A struct of measures; NULL without.
-fn value(names: &[Named], measures: Option<Vec<Measure>>) -> crate::Result<ScalarValue> {
+pub fn value(names: &[Named], measures: Option<Vec<Measure>>) -> crate::Result<ScalarValue> {
     let Some(measures) = measures else { return Ok(ScalarValue::try_from(&data_type(names))?) };
     let number = |x: Option<f64>| -> ArrayRef { Arc::new(Float64Array::from(vec![x])) };
     let columns = measures.into_iter().flat_map(|measure| match measure {

@@ -41,6 +41,7 @@ mod emb_relative;
 mod emb_require;
 mod emb_rescale;
 mod emb_retrieval;
+mod emb_scale;
 mod emb_similarity;
 mod emb_space;
 mod emb_svcca;
@@ -92,6 +93,7 @@ pub fn aggregates() -> Vec<AggregateUDF> {
         udaf(emb_nearest::EmbNearest),
         udaf(emb_queries::EmbQueries),
         udaf(emb_retrieval::EmbRetrieval),
+        udaf(emb_scale::EmbScale),
         udaf(emb_similarity::EmbSimilarity),
         udaf(emb_space::EmbSpace),
         udaf(emb_svcca::EmbSvcca),

@@ -32,6 +32,7 @@ pub mod relative;
 pub mod rescale;
 pub mod retrieval;
 pub mod rows;
+pub mod scale;
 pub mod search;
 pub mod space;
 pub mod svcca;
