@@ -101,7 +101,7 @@ pub fn store(head: &Head, place: &Place, overwrite: bool) -> Result<()> {
 /// order of their names, numbers by value. What is left over is an error: something else than linear layers is between them.
 fn find(tensors: &SafeTensors<'_>) -> Result<Vec<(String, Option<String>)>, String> {
     let names = tensors.names();
-    let has = |name: &str| names.iter().any(|known| *known == name).then(|| name.to_owned());
+    let has = |name: &str| names.contains(&name).then(|| name.to_owned());
     if let Some(coefficients) = has("coef_").or_else(|| has("coef")) {
         return Ok(vec![(coefficients, has("intercept_").or_else(|| has("intercept")))]);
     }

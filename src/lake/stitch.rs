@@ -340,6 +340,9 @@ fn accuracy(head: &Head, rows: Rows<'_>, truth: &[usize]) -> Result<f64> {
     Ok(right as f64 / rows.len().max(1) as f64)
 }
 
+/// A pair, a seed, and what was measured.
+type Value = ((usize, usize), u64, f64);
+
 /// A mean, and what it varies by.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
@@ -356,7 +359,7 @@ pub struct Spread {
 impl Stitched {
     /// A row of Table 2: a measure over the pairs and seeds of a method; `None` where no pair has it.
     pub fn spread(&self, method: usize, of: impl Fn(&Row) -> Option<f64>) -> Option<Spread> {
-        let values: Vec<((usize, usize), u64, f64)> = self
+        let values: Vec<Value> = self
             .rows
             .iter()
             .filter(|row| row.method == method)
@@ -373,7 +376,7 @@ impl Stitched {
         let mut seeds: Vec<_> = values.iter().map(|(_, seed, _)| *seed).collect();
         seeds.sort_unstable();
         seeds.dedup();
-        let some = |keep: &dyn Fn(&((usize, usize), u64, f64)) -> bool| {
+        let some = |keep: &dyn Fn(&Value) -> bool| {
             mean(&values.iter().filter(|value| keep(value)).map(|(.., x)| *x).collect::<Vec<_>>())
         };
         let by_pair: Vec<f64> = pairs.iter().map(|pair| some(&|value| value.0 == *pair)).collect();
