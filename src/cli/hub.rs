@@ -1,6 +1,5 @@
 //! `babelake hub`: many spaces over the same anchors, each fitted once.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use crate::column::{MethodOptions, Translator};
 use crate::lake::hub::check::{Checked, check};
 use crate::lake::hub::{Added, Addition, Bridge, Hub, Member};
 use crate::lake::translate::{By, Column};
-use crate::lake::{Inputs, Output, Place};
+use crate::lake::{Inputs, Place, write_text};
 use crate::report::hub::figure;
 
 /// Keep many spaces over the same anchors, each fitted once, and translate between any two of them
@@ -379,10 +378,7 @@ fn check_spaces(args: &Check) -> anyhow::Result<ExitCode> {
     );
     print_batch(args.options, table(&checked)?, &runtime)?;
     if let Some(svg) = &svg {
-        let mut file = Output::new(svg);
-        let written = file.write_all(figure(&checked).as_bytes());
-        written.map_err(|source| Error::Io { path: svg.shown().to_owned(), source })?;
-        file.complete()?;
+        write_text(svg, &figure(&checked))?;
     }
     for odd in &checked.odd {
         eprintln!(

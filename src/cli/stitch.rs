@@ -1,7 +1,6 @@
 //! `babelake stitch`: heads of every encoder on the translated rows of all others.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,12 +13,11 @@ use super::Watched;
 use super::print::{Format, Options, print, print_batch};
 use super::signals::Signals;
 use super::stores::StoreOptions;
-use crate::Error;
 use crate::column::MethodOptions;
 use crate::kernel::head::Activation;
 use crate::kernel::head::train::Training;
 use crate::lake::stitch::{Progress, Request, Spread, Stitched, stitch};
-use crate::lake::{Inputs, Output, Place};
+use crate::lake::{Inputs, Place, write_text};
 use crate::report::stitch::figure;
 
 /// Read translated rows by heads that were trained on other encoders: Table 2 and Figure 7 of the paper
@@ -144,10 +142,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if let Some(svg) = &svg {
         let of = |name: &str| modalities.iter().find(|(of, _)| of == name).map(|(_, modality)| modality.clone());
-        let mut file = Output::new(svg);
-        let written = file.write_all(figure(&stitched, of).as_bytes());
-        written.map_err(|source| Error::Io { path: svg.shown().to_owned(), source })?;
-        file.complete()?;
+        write_text(svg, &figure(&stitched, of))?;
     }
     drop(stoppable);
     match args.format {

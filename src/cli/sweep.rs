@@ -1,7 +1,7 @@
 //! `babelake sweep`: how the settings of the methods compare on held-out rows.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +15,11 @@ use super::Watched;
 use super::print::{Format, Options, print, print_batch};
 use super::signals::{Heed, Signals};
 use super::stores::StoreOptions;
-use crate::Error;
 use crate::column::sweep::Grid;
 use crate::column::{Method, MethodOptions};
 use crate::lake::fit::HoldOut;
 use crate::lake::sweep::{DEFAULT_ANCHORS, DEFAULT_QUERIES, MEASURES, Progress, Request, Row, Sweep, store, sweep};
-use crate::lake::{Inputs, Output, Place};
+use crate::lake::{Inputs, Place, write_text};
 use crate::report::sensitivity::figure;
 
 /// Compare every method, and every setting of irp, on rows that are held out
@@ -155,10 +154,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         store(&swept, output, args.overwrite)?;
     }
     if let Some(svg) = &svg {
-        let mut file = Output::new(svg);
-        let written = file.write_all(figure(&swept).as_bytes());
-        written.map_err(|source| Error::Io { path: svg.shown().to_owned(), source })?;
-        file.complete()?;
+        write_text(svg, &figure(&swept))?;
     }
     drop(stoppable);
     match args.format {

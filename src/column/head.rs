@@ -38,13 +38,7 @@ impl Head {
     /// Trains on rows with their labels, in the order of `keys`, so that the order they come in changes nothing. Duplicate keys and fewer than two classes
     /// are errors.
     pub fn train(keys: &Keys, rows: Rows<'_>, labels: &Keys, encoder: &str, training: &Training) -> Result<Self> {
-        let order = keys.order();
-        if let Some(pair) = order.windows(2).find(|pair| keys.compare(pair[0], keys, pair[1]).is_eq()) {
-            return Err(Error::Invalid(format!(
-                "key {} occurs more than once: a row's key must be unique",
-                keys.display(pair[0])
-            )));
-        }
+        let order = keys.unique_order("a row's key must be unique")?;
         let sorted = rows.select(&order);
         let (rows, labels) = (Rows::new(&sorted, rows.width()), labels.select(&order));
         let classes = distinct(&labels);
@@ -136,15 +130,8 @@ impl Head {
 
     /// Kind of labels, and width, of a head's type; the error says why it is no head.
     pub fn shape(data_type: &DataType) -> Result<(KeyKind, usize), String> {
-        let none = || "a head (made by emb_head or `babelake import-head`)".to_owned();
-        let DataType::Struct(fields) = data_type else { return Err(none()) };
-        if Kind::of(data_type) != Some(Kind::Head) {
-            return Err(none());
-        }
-        let labels = fields.iter().find(|field| field.name() == "labels");
-        let kind = labels.and_then(|labels| KeyKind::of(stored::list_item(labels.data_type())?.data_type()));
-        let kind = kind.ok_or_else(|| "a head whose labels are integers or strings".to_owned())?;
-        Ok((kind, stored::vectors_width(Kind::Head, data_type, "mean")?))
+        stored::keyed_shape(Kind::Head, data_type, ("labels", "mean"))
+            .ok_or_else(|| "a head (made by emb_head or `babelake import-head`)".to_owned())?
     }
 
     /// As a struct of one row.
@@ -191,9 +178,9 @@ pub fn distinct(labels: &Keys) -> Keys {
 
 /// The place of each label among `classes`, which are ascending. One that is none of them is an error.
 pub fn places(labels: &Keys, classes: &Keys) -> Result<Vec<usize>> {
+    let all: Vec<usize> = (0..classes.len()).collect();
     let place = |i: usize| {
-        let below = (0..classes.len()).collect::<Vec<_>>();
-        let found = below.binary_search_by(|&class| classes.compare(class, labels, i));
+        let found = all.binary_search_by(|&class| classes.compare(class, labels, i));
         found.map_err(|_| Error::Invalid(format!("label {} is none that the head knows", labels.display(i))))
     };
     (0..labels.len()).map(place).collect()

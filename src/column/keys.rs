@@ -9,6 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Int64Type};
 
+use crate::Error;
 use crate::kernel::keyed::{self, Draw};
 
 /// The two kinds of keys.
@@ -183,6 +184,18 @@ impl Keys {
         let mut order: Vec<usize> = (0..self.len()).collect();
         order.sort_by(|&i, &j| self.compare(i, self, j));
         order
+    }
+
+    /// The indexes in the order of the keys, which all differ. The error names one that occurs twice, and says `advice`.
+    pub fn unique_order(&self, advice: &str) -> Result<Vec<usize>, Error> {
+        let order = self.order();
+        match order.windows(2).find(|pair| self.compare(pair[0], self, pair[1]).is_eq()) {
+            Some(pair) => {
+                let key = self.display(pair[0]);
+                Err(Error::Invalid(format!("key {key} occurs more than once: {advice}")))
+            }
+            None => Ok(order),
+        }
     }
 
     /// The canonical bytes of key `i`, for digests and draws: a byte for the kind, then the integer in little-endian order

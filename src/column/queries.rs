@@ -25,13 +25,7 @@ pub struct Queries {
 impl Queries {
     /// Sorts rows by key. Duplicate keys are errors.
     pub fn new(keys: &Keys, rows: Rows<'_>) -> Result<Self> {
-        let order = keys.order();
-        if let Some(pair) = order.windows(2).find(|pair| keys.compare(pair[0], keys, pair[1]).is_eq()) {
-            return Err(Error::Invalid(format!(
-                "key {} occurs more than once: a query's key must be unique",
-                keys.display(pair[0])
-            )));
-        }
+        let order = keys.unique_order("a query's key must be unique")?;
         let (keys, vectors) = (keys.select(&order), rows.select(&order).into());
         let mut queries = Self { keys, width: rows.width(), vectors, digest: String::new() };
         queries.digest = queries.compute_digest();
@@ -62,7 +56,7 @@ impl Queries {
 
     /// Width and kind of keys of a type of queries; the error says why it is none.
     pub fn shape(data_type: &DataType) -> Result<(KeyKind, usize), String> {
-        stored::keyed_shape(Kind::Queries, data_type, "queries")
+        stored::keyed_shape(Kind::Queries, data_type, ("keys", "queries"))
             .ok_or_else(|| "a set of queries (made by emb_queries, in a scalar subquery)".to_owned())?
     }
 

@@ -40,13 +40,7 @@ impl KeyedAnchors {
     /// Sorts rows by key, centres and normalises them; by their own mean, or by one that is given (d numbers). Duplicate
     /// keys and fewer than two different rows are errors.
     pub fn fit(keys: &Keys, rows: Rows<'_>, encoder: &str, mean: Option<&[f32]>) -> Result<Self> {
-        let order = keys.order();
-        if let Some(pair) = order.windows(2).find(|pair| keys.compare(pair[0], keys, pair[1]).is_eq()) {
-            return Err(Error::Invalid(format!(
-                "key {} occurs more than once: an anchor's key must be unique (SELECT DISTINCT ON, or GROUP BY the key)",
-                keys.display(pair[0])
-            )));
-        }
+        let order = keys.unique_order("an anchor's key must be unique (SELECT DISTINCT ON, or GROUP BY the key)")?;
         let sorted = rows.select(&order);
         let sorted = Rows::new(&sorted, rows.width());
         let anchors = match mean {
@@ -230,7 +224,7 @@ impl Space {
 
     /// Width and kind of keys of a space's type; the error says why it is no space.
     pub fn shape(data_type: &DataType) -> Result<(KeyKind, usize), String> {
-        stored::keyed_shape(Kind::Space, data_type, "anchors")
+        stored::keyed_shape(Kind::Space, data_type, ("keys", "anchors"))
             .ok_or_else(|| "a space (made by emb_space)".to_owned())?
     }
 

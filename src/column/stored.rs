@@ -226,17 +226,21 @@ pub fn vectors_width(kind: Kind, data_type: &DataType, name: &str) -> Result<usi
     })
 }
 
-/// Kind of keys, and width of the vectors in field `name`, of a type of keyed vectors; `None` where it is not of this kind.
-pub fn keyed_shape(kind: Kind, data_type: &DataType, name: &str) -> Option<Result<(KeyKind, usize), String>> {
+/// Kind of the keys in field `keys`, and width of the vectors in field `name`; `None` where the type is not of this kind.
+pub fn keyed_shape(
+    kind: Kind,
+    data_type: &DataType,
+    (keys, name): (&str, &str),
+) -> Option<Result<(KeyKind, usize), String>> {
     let DataType::Struct(fields) = data_type else { return None };
     if Kind::of(data_type) != Some(kind) {
         return None;
     }
-    let keys = fields.iter().find(|field| field.name() == "keys");
-    let keys = keys.and_then(|keys| KeyKind::of(list_item(keys.data_type())?.data_type()));
+    let found = fields.iter().find(|field| field.name() == keys);
+    let found = found.and_then(|found| KeyKind::of(list_item(found.data_type())?.data_type()));
     Some(vectors_width(kind, data_type, name).and_then(|width| {
-        let keys = keys.ok_or_else(|| format!("a {} whose keys are integers or strings", kind.name()))?;
-        Ok((keys, width))
+        let found = found.ok_or_else(|| format!("a {} whose {keys} are integers or strings", kind.name()))?;
+        Ok((found, width))
     }))
 }
 

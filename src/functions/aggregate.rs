@@ -4,9 +4,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Result, internal_err, plan_err};
+use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Signature};
@@ -46,6 +47,18 @@ pub fn literal_options<'a>(function: &'a str, args: &AccumulatorArgs<'_>, i: usi
     }
     let value = expr.evaluate(&RecordBatch::new_empty(Arc::new(args.schema.clone())))?.into_array(1)?;
     Ok(Options::new(function, value.as_struct_opt().cloned(), true))
+}
+
+/// The type of a list of `item`s in an accumulator's state or result.
+pub fn list_type(item: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(item, true)))
+}
+
+/// All of `items` as one list.
+pub fn one_list(items: ArrayRef) -> Result<ScalarValue> {
+    let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
+    let offsets = OffsetBuffer::from_lengths([items.len()]);
+    Ok(ScalarValue::List(Arc::new(ListArray::try_new(field, offsets, items, None)?)))
 }
 
 /// The function as the engine takes it.

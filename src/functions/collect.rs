@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::Accumulator;
 
+use super::aggregate::{list_type, one_list};
 use super::arguments::failed;
 use crate::column::{Embeddings, Flaw, KeyKind, Keys, Width, embedding};
 use crate::kernel::keyed::Draw;
@@ -90,14 +90,14 @@ impl Collected {
 
     /// What [`Collected::state`] is made of.
     pub fn state_types(names: &[&'static str], kind: KeyKind, widths: &[usize]) -> Vec<(&'static str, DataType)> {
-        let list = |item| DataType::List(Arc::new(Field::new_list_field(item, true)));
-        let vectors = names.iter().zip(widths).map(|(name, width)| (*name, list(Width::Fixed(*width).data_type())));
-        std::iter::once(("keys", list(kind.data_type()))).chain(vectors).collect()
+        let vectors =
+            names.iter().zip(widths).map(|(name, width)| (*name, list_type(Width::Fixed(*width).data_type())));
+        std::iter::once(("keys", list_type(kind.data_type()))).chain(vectors).collect()
     }
 
     /// What a label adds to [`Collected::state_types`].
     pub fn label_type(name: &'static str) -> (&'static str, DataType) {
-        (name, DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))))
+        (name, list_type(DataType::Utf8))
     }
 
     /// The keys, in the order they came.
@@ -227,17 +227,13 @@ impl Collected {
 
     /// All rows, as lists of one row. They are given away: the engine asks once.
     pub fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let list = |items: ArrayRef| {
-            let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
-            ListArray::try_new(field, OffsetBuffer::from_lengths([items.len()]), items, None)
-        };
-        let mut state = vec![ScalarValue::List(Arc::new(list(self.keys.to_array())?))];
+        let mut state = vec![one_list(self.keys.to_array())?];
         for (values, width) in self.columns.iter_mut().zip(&self.widths) {
             let vectors = embedding::fixed(std::mem::take(values), *width, None, self.keys.len())?;
-            state.push(ScalarValue::List(Arc::new(list(Arc::new(vectors))?)));
+            state.push(one_list(Arc::new(vectors))?);
         }
         if let Some((_, labels)) = &self.label {
-            state.push(ScalarValue::List(Arc::new(list(labels.to_array())?)));
+            state.push(one_list(labels.to_array())?);
         }
         Ok(state)
     }

@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt64Array};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Float64Type, UInt64Type};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, UInt64Array};
+use arrow::datatypes::{DataType, Float64Type, UInt64Type};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
 use datafusion::logical_expr::Accumulator;
 use datafusion::logical_expr::function::AccumulatorArgs;
 
-use super::aggregate::Aggregate;
+use super::aggregate::{Aggregate, list_type, one_list};
 use super::arguments::Call;
 use crate::column::{Embeddings, Flaw, Width, embedding};
 use crate::kernel::mean::MeanSum;
@@ -21,10 +20,6 @@ use crate::kernel::norm::is_finite;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct EmbMean;
-
-fn sums() -> DataType {
-    DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true)))
-}
 
 impl Aggregate for EmbMean {
     const NAME: &'static str = "emb_mean";
@@ -37,7 +32,11 @@ impl Aggregate for EmbMean {
     }
 
     fn state(&self, _call: &Call<'_>) -> Result<Vec<(&'static str, DataType)>> {
-        Ok(vec![("sum", sums()), ("compensation", sums()), ("count", DataType::UInt64)])
+        Ok(vec![
+            ("sum", list_type(DataType::Float64)),
+            ("compensation", list_type(DataType::Float64)),
+            ("count", DataType::UInt64),
+        ])
     }
 
     fn accumulator(&self, call: &Call<'_>, _args: &AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
@@ -74,17 +73,9 @@ impl Accumulator for Mean {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let list = |numbers: &[f64]| {
-            let items = Arc::new(arrow::array::Float64Array::from(numbers.to_vec()));
-            let field = Arc::new(Field::new_list_field(DataType::Float64, true));
-            ListArray::try_new(field, OffsetBuffer::from_lengths([numbers.len()]), items, None)
-        };
+        let list = |numbers: &[f64]| one_list(Arc::new(Float64Array::from(numbers.to_vec())));
         let (sum, compensation, count) = self.sum.state();
-        Ok(vec![
-            ScalarValue::List(Arc::new(list(sum)?)),
-            ScalarValue::List(Arc::new(list(compensation)?)),
-            ScalarValue::UInt64(Some(count)),
-        ])
+        Ok(vec![list(sum)?, list(compensation)?, ScalarValue::UInt64(Some(count))])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {

@@ -13,24 +13,22 @@ use std::mem;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, StringArray, StructArray,
+    Array, ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, Int64Array, StringArray, StructArray,
 };
-use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Float32Type, Float64Type, Int32Type};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::Accumulator;
 use datafusion::logical_expr::function::AccumulatorArgs;
 
-use super::aggregate::{Aggregate, literal_options};
+use super::aggregate::{Aggregate, list_type, literal_options, one_list};
 use super::arguments::{Call, failed};
 use super::measures;
 use super::options::{Kind, Options, Spec, spec};
 use crate::column::{Embeddings, Flaw, KeyKind, Keys, Queries};
 use crate::kernel::Rows;
-use crate::kernel::mean::mean;
-use crate::kernel::nearest::{Found, MAX_FOUND, Nearest};
+use crate::kernel::nearest::{Found, MAX_FOUND, Nearest, waiting_rows};
 use crate::kernel::norm::is_finite;
-use crate::kernel::search::{BLOCK_DOCUMENTS, Index, Metric, Prepare};
+use crate::kernel::search::{Index, Metric, Prepare, distance};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -40,9 +38,6 @@ const OPTIONS: [Spec; 3] = [spec("k", Kind::Integer), spec("metric", Kind::Text)
 
 const DIFFERENT: &str = "emb_nearest: argument 3 (`queries`) is not the same in all rows: pass one value with a scalar subquery, \
                          (SELECT emb_queries(id, embedding) FROM queries)";
-
-/// Rows are searched when about so many bytes of them have come.
-const SEARCHED_BYTES: usize = 12 << 20;
 
 impl Aggregate for EmbNearest {
     const NAME: &'static str = "emb_nearest";
@@ -54,17 +49,17 @@ impl Aggregate for EmbNearest {
         call.options(3, &OPTIONS)?;
         let (kind, width) = call.queries(2, "queries")?;
         call.embedding_of(1, "v", width, "the queries")?;
-        Ok(list(DataType::Struct(fields(kind, call.key(0, "key")?))))
+        Ok(list_type(DataType::Struct(fields(kind, call.key(0, "key")?))))
     }
 
     fn state(&self, call: &Call<'_>) -> Result<Vec<(&'static str, DataType)>> {
         Ok(vec![
             ("digest", DataType::Utf8),
-            ("queries", list(call.queries(2, "queries")?.0.data_type())),
-            ("squares", list(DataType::Float64)),
-            ("counts", list(DataType::Int32)),
-            ("keys", list(call.key(0, "key")?.data_type())),
-            ("scores", list(DataType::Float32)),
+            ("queries", list_type(call.queries(2, "queries")?.0.data_type())),
+            ("squares", list_type(DataType::Float64)),
+            ("counts", list_type(DataType::Int32)),
+            ("keys", list_type(call.key(0, "key")?.data_type())),
+            ("scores", list_type(DataType::Float32)),
         ])
     }
 
@@ -74,7 +69,7 @@ impl Aggregate for EmbNearest {
         let k = measures::rows(Self::NAME, &options, "k", 10)?;
         let metric = measures::metric(Self::NAME, &options)?;
         let center = center(metric, &options, width)?;
-        let most = (SEARCHED_BYTES / (size_of::<f32>() * width.max(1) * BLOCK_DOCUMENTS)).clamp(1, 8) * BLOCK_DOCUMENTS;
+        let most = waiting_rows(width);
         let asked = Asked { metric, k, kind, width, most, center };
         Ok(match call.key(0, "key")? {
             KeyKind::Int => Box::new(Searched::<i64>::new(asked)),
@@ -93,10 +88,6 @@ fn center(metric: Metric, options: &Options<'_>, width: usize) -> Result<Vec<f32
         (_, Some(_)) => exec_err!("emb_nearest: option `mean` is for metric 'centred_cosine'"),
         (_, None) => Ok(Vec::new()),
     }
-}
-
-fn list(item: DataType) -> DataType {
-    DataType::List(Arc::new(Field::new_list_field(item, true)))
 }
 
 fn fields(query: KeyKind, key: KeyKind) -> Fields {
@@ -203,12 +194,8 @@ impl<K: Key> Searched<K> {
                 let Some(queries) = Queries::read(values, 0).map_err(|error| failed(name, error))? else {
                     return exec_err!("{}", null.replace("{name}", name));
                 };
-                let center = match self.asked.metric {
-                    // Distances are the same from anywhere, and exact to more places where vectors are short.
-                    Metric::L2 => mean(queries.rows()).into_iter().map(|m| m as f32).collect(),
-                    _ => mem::take(&mut self.asked.center),
-                };
-                let prepare = Prepare::about(self.asked.metric, center);
+                let center = mem::take(&mut self.asked.center);
+                let prepare = Prepare::by_queries(self.asked.metric, queries.rows(), center);
                 let squares = match self.asked.metric {
                     Metric::L2 => queries.rows().iter().map(|q| prepare.square(q)).collect(),
                     _ => Vec::new(),
@@ -337,7 +324,7 @@ impl<K: Key> Accumulator for Searched<K> {
         let fields = fields(self.asked.kind, K::KIND);
         let nothing = self.nearest.found().iter().all(Vec::is_empty);
         let Some((_, asked)) = self.keys.as_ref().filter(|_| !nothing) else {
-            return ScalarValue::try_from(&list(DataType::Struct(fields)));
+            return ScalarValue::try_from(&list_type(DataType::Struct(fields)));
         };
         let (mut queries, mut keys, mut ranks, mut scores) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (query, found) in self.nearest.found().iter().enumerate() {
@@ -346,7 +333,7 @@ impl<K: Key> Accumulator for Searched<K> {
                 keys.push(found.key.clone());
                 ranks.push(rank);
                 scores.push(match self.squares.get(query) {
-                    Some(square) => (square - 2.0 * f64::from(found.score)).max(0.0).sqrt() as f32,
+                    Some(square) => distance(*square, found.score),
                     None => found.score,
                 });
             }
@@ -365,11 +352,4 @@ impl<K: Key> Accumulator for Searched<K> {
         let waiting = self.waiting.capacity() * size_of::<f32>() + self.waiting_keys.capacity() * size_of::<K>();
         size_of::<Self>() + queries + waiting + self.nearest.size()
     }
-}
-
-/// A list of all of `items`.
-fn one_list(items: ArrayRef) -> Result<ScalarValue> {
-    let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
-    let offsets = OffsetBuffer::from_lengths([items.len()]);
-    Ok(ScalarValue::List(Arc::new(ListArray::try_new(field, offsets, items, None)?)))
 }

@@ -14,6 +14,7 @@ use datafusion::logical_expr::ColumnarValue;
 
 use super::arguments::{Batch, Call};
 use super::memo::Memo;
+use super::rows;
 use super::scalar::Scalar;
 use crate::column::{Flaw, Space, Width, embedding};
 use crate::kernel::block::Scratch;
@@ -70,18 +71,7 @@ impl Scalar for EmbRelative {
             parts.push((anchors.len(), codes));
             Ok(())
         })?;
-        let length = |row: usize| parts.get(places[row].0).map_or(0, |(anchors, _)| *anchors);
-        let offsets = embedding::offsets((0..v.len()).map(length))?;
-        let values = match parts.as_mut_slice() {
-            [(_, codes)] => std::mem::take(codes),
-            parts => {
-                let code = |&(part, i): &(usize, usize)| {
-                    let (anchors, codes) = &parts[part];
-                    &codes[i * anchors..][..*anchors]
-                };
-                places.iter().flat_map(code).copied().collect()
-            }
-        };
+        let (offsets, values) = rows::gather(parts, &places)?;
         match width {
             Some(anchors) => batch.result(Arc::new(embedding::fixed(values, anchors, v.nulls(), v.len())?)),
             None => {

@@ -6,14 +6,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int32Array, ListArray, UInt64Array};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, UInt64Type};
-use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int32Array, UInt64Array};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, UInt64Type};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::Accumulator;
 use datafusion::logical_expr::function::AccumulatorArgs;
 
-use super::aggregate::Aggregate;
+use super::aggregate::{Aggregate, list_type, one_list};
 use super::arguments::{Call, failed};
 use super::measures::{self, Measure, Named, Shape};
 use crate::column::{Embeddings, Flaw};
@@ -48,12 +47,11 @@ impl Aggregate for EmbScale {
     }
 
     fn state(&self, _call: &Call<'_>) -> Result<Vec<(&'static str, DataType)>> {
-        let list = |item| DataType::List(Arc::new(Field::new_list_field(item, true)));
         Ok(vec![
             ("count", DataType::UInt64),
-            ("moments", list(DataType::Float64)),
-            ("bins", list(DataType::Int32)),
-            ("counts", list(DataType::UInt64)),
+            ("moments", list_type(DataType::Float64)),
+            ("bins", list_type(DataType::Int32)),
+            ("counts", list_type(DataType::UInt64)),
         ])
     }
 
@@ -90,17 +88,12 @@ impl Accumulator for Scales {
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         let Norms { count, moments, range, bins } = &self.0;
-        let list = |items: ArrayRef| {
-            let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
-            let list = ListArray::try_new(field, OffsetBuffer::from_lengths([items.len()]), items, None)?;
-            Ok::<_, DataFusionError>(ScalarValue::List(Arc::new(list)))
-        };
         let (least, most) = range.unwrap_or_default();
         Ok(vec![
             ScalarValue::UInt64(Some(*count)),
-            list(Arc::new(Float64Array::from([moments.as_slice(), &[least, most]].concat())))?,
-            list(Arc::new(Int32Array::from_iter_values(bins.keys().copied())))?,
-            list(Arc::new(UInt64Array::from_iter_values(bins.values().copied())))?,
+            one_list(Arc::new(Float64Array::from([moments.as_slice(), &[least, most]].concat())))?,
+            one_list(Arc::new(Int32Array::from_iter_values(bins.keys().copied())))?,
+            one_list(Arc::new(UInt64Array::from_iter_values(bins.values().copied())))?,
         ])
     }
 

@@ -7,6 +7,7 @@ use datafusion::common::Result;
 
 use super::arguments::Batch;
 use super::memo::{Bytes, Memo};
+use super::rows;
 use crate::column::{Flaw, Head, embedding};
 use crate::kernel::block::Scratch;
 use crate::kernel::head::logits;
@@ -47,13 +48,6 @@ pub fn lists(batch: &Batch<'_>, heads: &Memo<Head>, finish: impl Fn(usize, &mut 
         parts.push((classes, logits));
         Ok(())
     })?;
-    let length = |row: usize| parts.get(places[row].0).map_or(0, |(classes, _)| *classes);
-    let offsets = embedding::offsets((0..v.len()).map(length))?;
-    let of_row = |&(part, i): &(usize, usize)| {
-        let (classes, values) = &parts[part];
-        &values[i * classes..][..*classes]
-    };
-    let values: Vec<f32> =
-        if parts.is_empty() { Vec::new() } else { places.iter().flat_map(of_row).copied().collect() };
+    let (offsets, values) = rows::gather(parts, &places)?;
     Ok(Arc::new(ListArray::try_new(embedding::item(), offsets, Arc::new(Float32Array::from(values)), v.nulls())?))
 }

@@ -5,12 +5,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Float64Type, UInt64Type};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
+use arrow::datatypes::{DataType, Float64Type, UInt64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err};
 use datafusion::logical_expr::Accumulator;
 
+use super::aggregate::{list_type, one_list};
 use super::arguments::{Call, failed};
 use crate::column::{Embeddings, Flaw};
 use crate::kernel::Rows;
@@ -26,8 +26,7 @@ pub fn widths(call: &Call<'_>) -> Result<[usize; 2]> {
 
 /// What an accumulator sends on.
 pub fn state_types() -> Vec<(&'static str, DataType)> {
-    let list = || DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true)));
-    let sums = ["mean_a", "mean_b", "aa", "bb", "ab"].map(|name| (name, list()));
+    let sums = ["mean_a", "mean_b", "aa", "bb", "ab"].map(|name| (name, list_type(DataType::Float64)));
     sums.into_iter().chain([("count", DataType::UInt64)]).collect()
 }
 
@@ -82,12 +81,9 @@ impl<F: Fn(&Moments) -> crate::Result<Option<f64>> + Send + Sync + 'static> Accu
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         let Moments { count, mean_a, mean_b, aa, bb, ab } = &self.moments;
-        let field = Arc::new(Field::new_list_field(DataType::Float64, true));
         let mut state = Vec::new();
         for numbers in [mean_a, mean_b, aa, bb, ab] {
-            let items = Arc::new(Float64Array::from(numbers.clone()));
-            let offsets = OffsetBuffer::from_lengths([numbers.len()]);
-            state.push(ScalarValue::List(Arc::new(ListArray::try_new(Arc::clone(&field), offsets, items, None)?)));
+            state.push(one_list(Arc::new(Float64Array::from(numbers.clone())))?);
         }
         state.push(ScalarValue::UInt64(Some(*count)));
         Ok(state)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::common::Result;
 
 use crate::column::{Embeddings, Width, embedding};
@@ -57,4 +57,22 @@ pub fn fill<E>(
         values[row * width..][..width].copy_from_slice(&computed[i * width..][..width]);
     }
     Ok(())
+}
+
+/// Offsets and numbers of lists that were computed in parts, each of rows of one length side by side: row i is row `places[i].1` of part
+/// `places[i].0`. One part alone has all rows, in their order.
+pub fn gather(mut parts: Vec<(usize, Vec<f32>)>, places: &[(usize, usize)]) -> Result<(OffsetBuffer<i32>, Vec<f32>)> {
+    let length = |&(part, _): &(usize, usize)| parts.get(part).map_or(0, |(length, _)| *length);
+    let offsets = embedding::offsets(places.iter().map(length))?;
+    let values = match parts.as_mut_slice() {
+        [(_, values)] => std::mem::take(values),
+        parts => {
+            let row = |&(part, i): &(usize, usize)| {
+                let (length, values) = &parts[part];
+                &values[i * length..][..*length]
+            };
+            places.iter().flat_map(row).copied().collect()
+        }
+    };
+    Ok((offsets, values))
 }

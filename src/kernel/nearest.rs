@@ -3,7 +3,7 @@
 //! What is found depends on the documents and their keys alone, not on their order or how they are cut into blocks.
 
 use super::Rows;
-use super::search::{BLOCK_DOCUMENTS, Index};
+use super::search::{BLOCK_DOCUMENTS, Index, Neighbour};
 use super::vectorized::vectorized;
 
 /// The `k` nearest documents so far of each query.
@@ -25,6 +25,14 @@ pub struct Found<K> {
 
 /// Rows found for all queries together, at most: all of them are in memory, for every thread that searches.
 pub const MAX_FOUND: usize = 10_000_000;
+
+/// Rows that wait are searched when about so many bytes of them have come.
+const WAITING_BYTES: usize = 12 << 20;
+
+/// How many rows of `width` numbers wait for each other: whole blocks, so that few products are padded.
+pub fn waiting_rows(width: usize) -> usize {
+    (WAITING_BYTES / (size_of::<f32>() * width.max(1) * BLOCK_DOCUMENTS)).clamp(1, 8) * BLOCK_DOCUMENTS
+}
 
 /// Scores that are compared with the least of a query's at once.
 const LANES: usize = 64;
@@ -75,6 +83,26 @@ impl<K: Ord + Clone + Send + Sync> Nearest<K> {
     pub fn size(&self) -> usize {
         let held = self.found.iter().map(|found| found.capacity() * size_of::<Found<K>>());
         size_of_val(self.found.as_slice()) + held.sum::<usize>()
+    }
+}
+
+impl Index<'_> {
+    /// The `k` documents of highest score for each query, highest first; ties go to the lower index. With `others`, query i
+    /// does not find document i.
+    pub fn nearest(&self, queries: Rows<'_>, k: usize, others: bool) -> Vec<Vec<Neighbour>> {
+        let k = k.min(self.len());
+        if k == 0 {
+            return vec![Vec::new(); queries.len()];
+        }
+        let documents: Vec<usize> = (0..self.len()).collect();
+        // One more, where a query's own document may be among them.
+        let mut nearest = Nearest::new(queries.len(), k + usize::from(others));
+        nearest.search(self, queries, &documents);
+        let of_query = |(query, found): (usize, Vec<Found<usize>>)| {
+            let found = found.into_iter().map(|Found { score, key }| Neighbour { document: key, score });
+            found.filter(|neighbour| !(others && neighbour.document == query)).take(k).collect()
+        };
+        nearest.found.into_iter().enumerate().map(of_query).collect()
     }
 }
 

@@ -80,12 +80,27 @@ impl Prepare {
         }
     }
 
-    /// The squared length of a query from which its distance to a document is made, `sqrt(square - 2 score)`.
+    /// For a search by these queries, of documents that are not all at hand; `center` is the documents' mean, which only the centred
+    /// cosine needs.
+    pub fn by_queries(metric: Metric, queries: Rows<'_>, center: Vec<f32>) -> Self {
+        match metric {
+            // Distances are the same from anywhere, and exact to more places where vectors are short.
+            Metric::L2 => Self::new(metric, queries),
+            _ => Self::about(metric, center),
+        }
+    }
+
+    /// The squared length of a query from which its distance to a document is made, see [`distance`].
     pub fn square(&self, query: &[f32]) -> f64 {
         let mut ready = vec![0.0; query.len()];
         self.fill(query, &mut ready);
         dot(&ready, &ready)
     }
+}
+
+/// The distance of a query, by its [`Prepare::square`], to a document of this score.
+pub fn distance(square: f64, score: f32) -> f32 {
+    (square - 2.0 * f64::from(score)).max(0.0).sqrt() as f32
 }
 
 /// Documents of a block. The last block is padded with zero rows: a score's bits must not depend on where a document stands.
@@ -168,26 +183,6 @@ impl<'a> Index<'a> {
         ready[asked.len() * self.width..].fill(0.0);
         Scores { index: self, asked, ready, scores, documents: 0..0 }
     }
-
-    /// The `k` documents of highest score for each query, highest first; ties go to the lower index. With `others`, query i
-    /// does not find document i.
-    pub fn nearest(&self, queries: Rows<'_>, k: usize, others: bool) -> Vec<Vec<Neighbour>> {
-        let k = k.min(self.len);
-        self.search(queries, |scores| {
-            let mut nearest = vec![Vec::with_capacity(k + 1); scores.asked.len()];
-            for documents in self.blocks() {
-                scores.score(documents.clone());
-                for (query, nearest) in scores.asked.clone().zip(&mut nearest) {
-                    for (document, &score) in documents.clone().zip(scores.of(query)) {
-                        if !(others && document == query) {
-                            Neighbour { document, score }.offer(nearest, k);
-                        }
-                    }
-                }
-            }
-            nearest
-        })
-    }
 }
 
 /// A document found.
@@ -197,17 +192,6 @@ pub struct Neighbour {
     pub document: usize,
     /// Its score.
     pub score: f32,
-}
-
-impl Neighbour {
-    fn offer(self, nearest: &mut Vec<Self>, k: usize) {
-        let room = nearest.len() < k && !self.score.is_nan();
-        if room || nearest.last().is_some_and(|last| self.score > last.score) {
-            let place = nearest.partition_point(|other| other.score >= self.score);
-            nearest.insert(place, self);
-            nearest.truncate(k);
-        }
-    }
 }
 
 /// Scores of a block of queries.

@@ -35,5 +35,5 @@ mod window;
 
 pub use file::is_caught;
 pub use inputs::{Inputs, Selection};
-pub use output::Output;
+pub use output::{Output, write_text};
 pub use place::{Place, Source};

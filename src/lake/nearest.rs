@@ -16,16 +16,12 @@ use super::table::{At, Conditions, Table, Vectors};
 use crate::column::Keys;
 use crate::column::buffers::Buffers;
 use crate::kernel::Rows;
-use crate::kernel::mean::mean;
-use crate::kernel::nearest::{Found, MAX_FOUND, Nearest};
-use crate::kernel::search::{BLOCK_DOCUMENTS, Index, Metric, Prepare};
+use crate::kernel::nearest::{Found, MAX_FOUND, Nearest, waiting_rows};
+use crate::kernel::search::{Index, Metric, Prepare, distance};
 use crate::{Error, Result, session};
 
 /// Queries at most: all of them are in memory while a table is searched.
 pub const MAX_QUERIES: usize = 100_000;
-
-/// Rows are searched when about so many bytes of them have come.
-const SEARCHED_BYTES: usize = 12 << 20;
 
 /// What to look for, and where.
 #[derive(Debug)]
@@ -120,15 +116,13 @@ pub fn nearest(request: &Request, done: &AtomicU64) -> Result<Neighbours> {
     }
     let center = match request.metric {
         Metric::CentredCosine => vectors.mean()?,
-        // Distances are the same from anywhere, and exact to more places where vectors are short.
-        Metric::L2 => mean(queries).into_iter().map(|m| m as f32).collect(),
         _ => Vec::new(),
     };
     let search = Search {
         request,
         vectors: &vectors,
         queries,
-        prepare: Prepare::about(request.metric, center),
+        prepare: Prepare::by_queries(request.metric, queries, center),
         groups: vectors.groups(),
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
@@ -254,8 +248,7 @@ struct Part<'a> {
 impl Part<'_> {
     fn read(&mut self, group: (usize, usize)) -> Result<()> {
         let Search { vectors, request, .. } = self.search;
-        let row_bytes = size_of::<f32>() * vectors.width().max(1);
-        let most = (SEARCHED_BYTES / (row_bytes * BLOCK_DOCUMENTS)).clamp(1, 8) * BLOCK_DOCUMENTS;
+        let most = waiting_rows(vectors.width());
         let (begin, keys) = vectors.table().keys_of_group(&request.key, group)?;
         vectors.scan(group, &self.search.buffers, |at, vector| {
             let place = usize::try_from(at.row - begin).unwrap_or(usize::MAX);
@@ -298,7 +291,7 @@ fn rows(
         || all.found().iter().enumerate().flat_map(|(query, found)| (1i64..).zip(found).map(move |f| (query, f)));
     let of_query: UInt32Array = each().map(|(query, _)| u32::try_from(query).ok()).collect();
     let score = |query: usize, found: &Found<Document>| match request.metric {
-        Metric::L2 => (prepare.square(queries.row(query)) - 2.0 * f64::from(found.score)).max(0.0).sqrt() as f32,
+        Metric::L2 => distance(prepare.square(queries.row(query)), found.score),
         _ => found.score,
     };
     let scores: Float32Array = each().map(|(query, (_, found))| Some(score(query, found))).collect();

@@ -95,6 +95,15 @@ impl Output {
     }
 }
 
+/// Writes a text as a file.
+pub fn write_text(place: &Place, text: &str) -> Result<()> {
+    let mut file = Output::new(place);
+    let written = file.write_all(text.as_bytes());
+    written.map_err(|source| Error::Io { path: place.shown().to_owned(), source })?;
+    file.complete()?;
+    Ok(())
+}
+
 /// Writes a small table as one Parquet file.
 pub fn write_batch(place: &Place, batch: &RecordBatch) -> Result<()> {
     let mut writer = ArrowWriter::try_new(Output::new(place), batch.schema(), None)?;

@@ -141,15 +141,10 @@ pub fn stitch(request: &Request, progress: &Progress) -> Result<Stitched> {
     })?;
     let encoders: Vec<Encoder> = tables
         .iter()
-        .enumerate()
-        .map(|(i, table)| Encoder {
-            name: table.name(),
-            width: vectors[i].width(),
-            train: train.vectors[i].clone(),
-            test: test.vectors[i].clone(),
-        })
+        .zip(&vectors)
+        .zip(train.vectors.into_iter().zip(test.vectors))
+        .map(|((table, vectors), (train, test))| Encoder { name: table.name(), width: vectors.width(), train, test })
         .collect();
-    drop((train.vectors, test.vectors));
     if train.keys.len() < request.anchors {
         return Err(Error::Invalid(format!(
             "{} anchors are asked for and {} rows are to train on in all tables: ask for fewer",
@@ -172,6 +167,8 @@ pub fn stitch(request: &Request, progress: &Progress) -> Result<Stitched> {
         classes: classes.len(),
     };
     let mut heads: Vec<Head> = Vec::new();
+    // What each head (second) makes of each encoder's rows (first) as they are, where it can read them.
+    let mut as_they_are: Vec<Vec<Option<f64>>> = Vec::new();
     for seed in 0..request.seeds {
         if seed < head_seeds {
             let training = Training { seed, ..request.training.clone() };
@@ -182,12 +179,13 @@ pub fn stitch(request: &Request, progress: &Progress) -> Result<Stitched> {
                 head.map_err(|error| Error::Invalid(format!("{}: {error}", encoder.name)))
             };
             heads = encoders.iter().map(train_one).collect::<Result<Vec<_>>>()?;
+            let read = |encoder: &Encoder, head: &Head| {
+                let rows = Rows::new(&encoder.test, encoder.width);
+                (head.width() == encoder.width).then(|| accuracy(head, rows, &truth)).transpose()
+            };
+            let by_all = |encoder: &Encoder| heads.iter().map(|head| read(encoder, head)).collect::<Result<Vec<_>>>();
+            as_they_are = encoders.iter().map(by_all).collect::<Result<Vec<_>>>()?;
         }
-        let native = encoders
-            .iter()
-            .zip(&heads)
-            .map(|(encoder, head)| accuracy(head, Rows::new(&encoder.test, encoder.width), &truth))
-            .collect::<Result<Vec<_>>>()?;
         let drawn: Vec<usize> = train.keys.drawn("anchors", seed).into_iter().take(request.anchors).collect();
         let anchors =
             Anchors { keys: train.keys.select(&drawn), classes: drawn.iter().map(|&row| of[row]).collect(), drawn };
@@ -197,7 +195,6 @@ pub fn stitch(request: &Request, progress: &Progress) -> Result<Stitched> {
             }
             let (from, to) = (&encoders[source], &encoders[target]);
             let rows = Rows::new(&from.test, from.width);
-            let absolute = (from.width == to.width).then(|| accuracy(&heads[target], rows, &truth)).transpose()?;
             for (method, (_, options)) in request.methods.iter().enumerate() {
                 let named = |error: Error| Error::Invalid(format!("{} -> {}: {error}", from.name, to.name));
                 let translator = anchors.fit(from, to, options, seed).map_err(named)?;
@@ -213,8 +210,8 @@ pub fn stitch(request: &Request, progress: &Progress) -> Result<Stitched> {
                     fitted: translator.method,
                     seed,
                     zero_shot: accuracy(&heads[target], Rows::new(&out, to.width), &truth)?,
-                    absolute,
-                    non_stitch: native[target],
+                    absolute: as_they_are[source][target],
+                    non_stitch: as_they_are[target][target].unwrap_or_default(),
                 });
                 progress.done.fetch_add(1, Ordering::Relaxed);
             }

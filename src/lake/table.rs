@@ -212,10 +212,7 @@ impl Table {
                     format!("column `{}` is {}, and in another file {}", b.name(), b.data_type(), a.data_type());
                 return Err(Error::file(file.shown(), message));
             }
-            let mut sorted = columns.clone();
-            sorted.sort_unstable();
-            sorted.dedup();
-            let order: Vec<usize> = columns.iter().map(|column| sorted.binary_search(column).unwrap_or(0)).collect();
+            let (sorted, order) = reading_order(&columns);
             let mut begin = 0u64;
             for (group, metadata) in file.metadata().row_groups().iter().enumerate() {
                 let end = begin + u64::try_from(metadata.num_rows()).unwrap_or(0);
@@ -304,15 +301,11 @@ impl Table {
     pub fn columns(&self, names: &[&str], mut each: impl FnMut(&File, u64, &[ArrayRef]) -> Result<()>) -> Result<()> {
         for file in &self.files {
             let wanted = names.iter().map(|name| file.column(name)).collect::<Result<Vec<_>>>()?;
-            let mut columns = wanted.clone();
-            columns.sort_unstable();
-            columns.dedup();
+            let (columns, order) = reading_order(&wanted);
             let mut first = 0u64;
             for batch in file.read(&columns, file.batch_rows(&columns, None), None)? {
                 let batch = batch?;
-                let place = |column: &usize| columns.binary_search(column).unwrap_or(0);
-                let parts: Vec<ArrayRef> =
-                    wanted.iter().map(|column| Arc::clone(batch.column(place(column)))).collect();
+                let parts: Vec<ArrayRef> = order.iter().map(|&place| Arc::clone(batch.column(place))).collect();
                 each(file, first, &parts)?;
                 first += batch.num_rows() as u64;
             }
@@ -324,16 +317,13 @@ impl Table {
     pub fn keys_of_group(&self, key: &[String], (number, group): (usize, usize)) -> Result<(u64, Keys)> {
         let file = &self.files[number];
         let wanted = key.iter().map(|name| file.column(name)).collect::<Result<Vec<_>>>()?;
-        let mut columns = wanted.clone();
-        columns.sort_unstable();
-        columns.dedup();
+        let (columns, order) = reading_order(&wanted);
         let begin = self.group_begin(number, group);
         let mut keys: Option<Keys> = None;
         let mut first = begin;
         for batch in file.read(&columns, file.batch_rows(&columns, None), Some((group, None)))? {
             let batch = batch?;
-            let place = |column: &usize| columns.binary_search(column).unwrap_or(0);
-            let parts: Vec<ArrayRef> = wanted.iter().map(|column| Arc::clone(batch.column(place(column)))).collect();
+            let parts: Vec<ArrayRef> = order.iter().map(|&place| Arc::clone(batch.column(place))).collect();
             let rows: Vec<usize> = (0..batch.num_rows()).collect();
             let read = read_keys(file, key, &parts, first, &rows)?;
             first += rows.len() as u64;
@@ -711,6 +701,15 @@ fn as_text(file: &File, column: &ArrayRef) -> Result<ArrayRef> {
 
 fn text(column: &ArrayRef, row: usize) -> Arc<str> {
     Arc::from(column.as_string::<i32>().value(row))
+}
+
+/// Columns as a file is read, ascending and each once, and the place among them of each one that is wanted.
+fn reading_order(wanted: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let mut columns = wanted.to_vec();
+    columns.sort_unstable();
+    columns.dedup();
+    let order = wanted.iter().map(|column| columns.binary_search(column).unwrap_or(0)).collect();
+    (columns, order)
 }
 
 /// Of a row group with the rows `all` these, ascending, each once.

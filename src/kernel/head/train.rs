@@ -69,20 +69,20 @@ pub fn train(rows: Rows<'_>, of: &[usize], classes: usize, training: &Training) 
     let ended = ended.map_err(not_finite)?;
     let state = ended.state();
     let Some(param) = state.get_best_param() else { return Err(Error::Training("no step could be taken".to_owned())) };
-    let (loss, _) = problem.evaluate(param);
+    let loss = state.get_best_cost();
     if !loss.is_finite() {
         return Err(Error::Training("the loss is not finite: the rows, or their scale, are too large".to_owned()));
     }
     let converged =
         !matches!(state.get_termination_status(), TerminationStatus::Terminated(TerminationReason::MaxItersReached));
-    let layers = problem.layers(param);
+    let layers = problem.plain(problem.layers(param));
     let right = problem.right(&layers);
     Ok(Trained {
         loss,
         iterations: state.get_iter(),
         converged,
         accuracy: right as f64 / rows.len().max(1) as f64,
-        layers: problem.plain(layers),
+        layers,
     })
 }
 
@@ -239,12 +239,10 @@ impl<'a> Problem<'a> {
 
     /// Rows that get their own class.
     fn right(&self, layers: &[Layer]) -> usize {
-        let layers = self.plain(layers.to_vec());
         let parts: Vec<usize> = (0..self.rows.len()).step_by(PART).collect();
         let of_part = |&first: &usize| {
             let end = (first + PART).min(self.rows.len());
-            let found =
-                super::logits(&layers, end - first, |i| Some(self.rows.row(first + i)), &mut Scratch::default());
+            let found = super::logits(layers, end - first, |i| Some(self.rows.row(first + i)), &mut Scratch::default());
             let classes = self.widths.last().copied().unwrap_or(1).max(1);
             let highest = found.unwrap_or_default();
             let highest = highest.chunks_exact(classes).map(super::highest);
