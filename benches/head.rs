@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use babelake::kernel::Rows;
 use babelake::kernel::head::Activation;
-use babelake::kernel::head::train::{Training, train};
+use babelake::kernel::head::train::{Progress, Training, train};
 
 use numbers::numbers;
 
@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 tolerance,
             };
             let start = Instant::now();
-            let head = train(rows, &of, CLASSES, &training)?;
+            let head = train(rows, &of, CLASSES, &training, &Progress::default())?;
             let seconds = start.elapsed().as_secs_f64();
             if head.loss <= found[1] * (1.0 + 1e-6) || tolerance < 1e-9 {
                 ours = ours.min(seconds);

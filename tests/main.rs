@@ -8,6 +8,7 @@ mod columns;
 mod confidence;
 mod describe;
 mod eval;
+mod figures;
 mod fit;
 mod heads;
 mod hub;

@@ -202,3 +202,58 @@ fn a_signal_ends_it_and_nothing_is_written() {
     ended.expect(130, &["stopped by a signal; nothing was written"]);
     assert_eq!(world.files("."), ["a.parquet"]);
 }
+
+#[test]
+fn classes_are_read_by_heads_of_the_targets() {
+    let world = World::new();
+    let sample = |name: &str| format!("{}/sample_data/digits_{name}.parquet", env!("CARGO_MANIFEST_DIR"));
+    let (a, b) = (sample("mlp_a"), sample("mlp_b"));
+    let options = ["--key", "id", "--where", "split = 'train'", "--eval-where", "split = 'test'", "--anchors", "300"];
+    let settings = ["--omega", "1,4", "--delta", "0.3,0.5,0.7", "--method", "irp,linear", "--label", "label"];
+    let outputs = ["-o", "s.parquet", "--svg", "s.svg"];
+    let run = world.run(&[&["sweep", &a, &b][..], &options, &settings, &outputs].concat()[..]).expect(0, &[]);
+    // A linear head of scikit-learn reads 0.980 of the native test rows (sample_data/README.md).
+    let native: f64 = run.stdout.split_once("on their own rows: ").unwrap().1.lines().next().unwrap().parse().unwrap();
+    assert!((native - 0.980).abs() < 0.01, "{native}");
+    for text in ["cosine and accuracy ", "condition number and kept anchors "] {
+        assert!(run.stdout.contains(text), "no {text} in {}", run.stdout);
+    }
+    let swept = world.read("s.parquet");
+    let accuracy = numbers(&swept, "accuracy");
+    assert_eq!(texts(&swept, "method")[6..], ["linear", "mean-only", "do-nothing"]);
+    // Linear is nearly native, and the mean is of one class.
+    assert!(accuracy[6] > 0.93 && accuracy[7] < 0.2 && accuracy[8].is_nan(), "{accuracy:?}");
+    // What the pipeline of SQL statements says of a setting: stitching with the same head.
+    let sql = format!(
+        "SELECT avg(CASE WHEN emb_classify(emb_translate(embedding, t), (SELECT emb_head(id, embedding, label) FROM '{b}' WHERE split = 'train')) = label
+             THEN 1.0 ELSE 0 END) AS accuracy FROM '{a}' CROSS JOIN 't.parquet' WHERE split = 'test'"
+    );
+    let fit = ["--method", "irp", "--omega", "4", "--delta", "0.5", "-o", "t.parquet"];
+    world.run(&[&["fit", "--source", &a, "--target", &b][..], &options, &fit].concat()[..]).expect(0, &[]);
+    let csv = world.run(&["sql", "--format", "csv", "-c", &sql]).expect(0, &[]).stdout;
+    let stitched: f64 = csv.lines().last().unwrap().parse().unwrap();
+    assert!((stitched - accuracy[4]).abs() < 0.004, "{stitched} {accuracy:?}");
+    let figure = world.text("s.svg");
+    assert!(figure.contains(">accuracy<") && figure.contains(">native<") && !figure.contains(">centred cosine<"));
+
+    let without = ["--label", "digit"];
+    world.run(&[&["sweep", &a, &b][..], &options, &without].concat()[..]).expect(1, &["digit"]);
+    let unknown = [
+        "--key",
+        "id",
+        "--where",
+        "split = 'train' AND label < 5",
+        "--eval-where",
+        "split = 'test'",
+        "--label",
+        "label",
+    ];
+    world.run(&[&["sweep", &a, &b][..], &unknown].concat()[..]).expect(
+        1,
+        &["is none that the head knows: it knows 0, 1, 2, 3, 4; a class of the held-out rows is not among the others"],
+    );
+    let one = ["--key", "id", "--where", "label = 3", "--eval-where", "split = 'test'", "--label", "label"];
+    world
+        .run(&[&["sweep", &a, &b][..], &one].concat()[..])
+        .expect(1, &["one class, '3': a head tells at least two classes apart"]);
+}

@@ -32,6 +32,8 @@ use crate::lake::{Inputs, Place};
       a table of the files that a pattern names
   babelake fit --source a.parquet --target b.parquet --key id -o a_b.parquet \\
       --where \"split = 'train'\" --anchors 768 --eval-where \"split = 'test'\"
+  babelake fit --source old.parquet --target new.parquet --key id -o old_new.parquet --by accuracy --label class --head head.parquet
+      the method whose translated rows the classifier in use reads best
 
 The conditions and --group are over the columns of --source. Rows of --eval-where are asked for whether or not --where
 selects them; the translator stored is fitted on the rows of --where (on all pairs where it is absent).")]
@@ -63,6 +65,10 @@ pub struct Args {
     /// class is measured too, as accuracy
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
+    /// Head of the target's space (emb_head, `babelake import-head`): accuracy is what it makes of translated rows, in place of the nearest class
+    /// mean
+    #[arg(long, value_name = "FILE", requires = "label")]
+    head: Option<String>,
     /// irp: number of pruned subspaces that are averaged [default: 8]
     #[arg(long)]
     omega: Option<i64>,
@@ -164,6 +170,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         },
         method: method(args)?,
         label: args.label.clone(),
+        head: args.head.as_ref().map(|text| Place::new(text, &stores, runtime.handle())).transpose()?,
         drop_suspects: args.drop_suspects,
         gate: args.gate.clone(),
         slice: args.slice.clone(),

@@ -5,10 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
 
 use clap::{Parser, Subcommand};
+use datafusion::prelude::SessionContext;
+use memory::MemoryOptions;
+use stores::StoreOptions;
 use tokio::runtime::Runtime;
 
-use crate::Error;
 use crate::lake::is_caught;
+use crate::report::svg;
+use crate::{Error, session};
 
 mod anchors;
 mod describe;
@@ -140,6 +144,14 @@ impl Drop for Watched<'_> {
         self.finished.store(true, Ordering::Relaxed);
         self.watcher.unpark();
     }
+}
+
+/// A session for SQL that a person writes: with figures as files.
+fn sql_session(stores: &StoreOptions, memory: &MemoryOptions) -> anyhow::Result<SessionContext> {
+    let settings = session::Settings { stores: Some(stores.stores()?), memory: memory.memory, ..Default::default() };
+    let context = session::context(&settings)?;
+    svg::register(&context)?;
+    Ok(context)
 }
 
 /// The runtime that a command works on.

@@ -82,11 +82,7 @@ impl Pipeline {
         self.report().parameters = names.into_iter().map(|name| (name.clone(), values.get(&name).cloned())).collect();
         let script = Script::template(&path, &text, &values)?;
 
-        let context = session::context(&session::Settings {
-            stores: Some(args.stores.stores()?),
-            memory: args.memory.memory,
-            ..session::Settings::default()
-        })?;
+        let context = super::sql_session(&args.stores, &args.memory)?;
         let file = args.file.file_name().map_or_else(|| path.clone(), |name| name.to_string_lossy().into_owned());
         let under_way = UnderWay::default();
         let mut watch = Show { log, file, begun: (0, 0), under_way: &under_way, printer: Printer::new(args.options) };
@@ -164,10 +160,15 @@ impl UnderWay {
             last = Instant::now();
             let (seconds, lines) = (begin.elapsed().as_secs(), session::lines(context).read());
             let read = if lines > 0 { format!(", {} lines read", HumanCount(lines)) } else { String::new() };
-            log.line(&format!("{statement}  {seconds} s so far{read}"));
+            let trained = session::training(context).now();
+            let head = trained.map(|(step, loss)| format!(", training a head: step {step}, loss {loss:.4}"));
+            log.line(&format!("{statement}  {seconds} s so far{read}{}", head.unwrap_or_default()));
             log.event(
                 "progress",
-                json!({ "statement": statement, "seconds": seconds, "lines_read": (lines > 0).then_some(lines) }),
+                json!({
+                    "statement": statement, "seconds": seconds, "lines_read": (lines > 0).then_some(lines),
+                    "training_step": trained.map(|(step, _)| step), "training_loss": trained.map(|(_, loss)| loss),
+                }),
             );
         }
     }

@@ -21,8 +21,8 @@ use super::print::{Options, Printer, summary};
 use super::signals::{Ended, INTERRUPTED, Signals};
 use super::stores::StoreOptions;
 use super::{report_error, runtime};
+use crate::Result;
 use crate::pipeline::{Script, Statement, StatementReport, Watch, is_complete, run as run_script};
-use crate::{Result, session};
 
 /// Runs SQL with babelake's functions; without -c and -f it reads the keyboard or a pipe
 #[derive(clap::Args)]
@@ -69,11 +69,7 @@ SQL ends with a semicolon and may span lines. Files are tables: SELECT * FROM 'l
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let context = session::context(&session::Settings {
-        stores: Some(args.stores.stores()?),
-        memory: args.memory.memory,
-        ..session::Settings::default()
-    })?;
+    let context = super::sql_session(&args.stores, &args.memory)?;
     let mut printer = Printer::new(args.options);
     let scripts = match &args.file {
         None if args.functions => vec![Script::plain(None, FUNCTIONS)?],

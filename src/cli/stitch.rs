@@ -14,7 +14,6 @@ use super::print::{Format, Options, print, print_batch};
 use super::signals::Signals;
 use super::stores::StoreOptions;
 use crate::column::MethodOptions;
-use crate::kernel::head::Activation;
 use crate::kernel::head::train::Training;
 use crate::lake::stitch::{Progress, Request, Spread, Stitched, stitch};
 use crate::lake::{Inputs, Place, write_text};
@@ -119,11 +118,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         methods: args.methods.iter().map(|name| (name.clone(), method(args, name))).collect(),
         training: Training {
             hidden: args.hidden.map_or_else(Vec::new, |hidden| vec![hidden; 2]),
-            activation: Activation::Relu,
             l2: args.l2,
-            seed: 0,
-            iterations: 500,
-            tolerance: 1e-4,
+            ..Training::default()
         },
     };
     let begin = Instant::now();

@@ -18,7 +18,9 @@ use super::stores::StoreOptions;
 use crate::column::sweep::Grid;
 use crate::column::{Method, MethodOptions};
 use crate::lake::fit::HoldOut;
-use crate::lake::sweep::{DEFAULT_ANCHORS, DEFAULT_QUERIES, MEASURES, Progress, Request, Row, Sweep, store, sweep};
+use crate::lake::sweep::{
+    DEFAULT_ANCHORS, DEFAULT_QUERIES, MEASURES, Progress, Request, Spaces, Spread, Sweep, store, sweep,
+};
 use crate::lake::{Inputs, Place, write_text};
 use crate::report::sensitivity::figure;
 
@@ -27,12 +29,14 @@ use crate::report::sensitivity::figure;
 /// Of two tables the first one's rows are translated into the space of the second. Of a folder every Parquet file is the table of
 /// an encoder, and all are translated into all others: the numbers are means over the ordered pairs. One row a setting on
 /// stdout: cosine, centred cosine, P@1 and MRR as `babelake fit` measures them, the anchors that pruning keeps, the condition
-/// number of what is inverted, and the seconds of the fit.
+/// number of what is inverted, and the seconds of the fit. With --label, the accuracy of a classification head, too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   babelake sweep fr.parquet en.parquet --key id
   babelake sweep encoders/ --key id --seeds 3 --intra -o sweep.parquet --svg sweep.svg
       all pairs of the encoders in a folder, and each into itself: Figure 3 of the paper
+  babelake sweep encoders/ --key id --label label --seeds 3 --svg sweep.svg
+      with the accuracy of heads that were trained on the targets' own rows: Figure 6
   babelake sweep a.parquet b.parquet --key id --method irp --omega 1,8,16 --delta 0.5,0.6,0.7
   babelake sweep a.parquet b.parquet --key id --where \"split = 'train'\" --eval-where \"split = 'test'\" --format csv
 
@@ -62,6 +66,10 @@ pub struct Args {
     #[arg(long)]
     intra: bool,
 
+    /// Column of a source that holds each row's class: a head trained on the target's own rows, those not held out, reads the translated ones
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+
     /// Embedding column of all tables [default: embedding, embeddings, vector, emb, or the only list of floats]
     #[arg(long, value_name = "COLUMN")]
     column: Option<String>,
@@ -81,7 +89,7 @@ pub struct Args {
     /// File to store the table in, Parquet
     #[arg(short, long, value_name = "FILE")]
     output: Option<String>,
-    /// File to draw similarity, condition number and kept anchors over delta in, SVG
+    /// File to draw similarity, accuracy, condition number and kept anchors over delta in, SVG
     #[arg(long, value_name = "FILE")]
     svg: Option<String>,
     /// Replace outputs that exist
@@ -135,6 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         methods: others(args)?,
         seeds: args.seeds,
         intra: args.intra,
+        label: args.label.clone(),
     };
     if svg.is_some() && request.grid.as_ref().is_none_or(|grid| grid.deltas().len() < 2) {
         bail!("--svg draws irp over delta: compare irp at two --delta at least, or drop --svg");
@@ -256,7 +265,9 @@ fn table(sweep: &Sweep) -> Result<String, std::fmt::Error> {
     let mixed = sweep.rows.iter().any(|row| row.spaces != sweep.rows[0].spaces);
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN);
-    let names = MEASURES.map(|name| match name {
+    let is_measured = |measure: &usize| MEASURES[*measure] != "accuracy" || sweep.native_accuracy.is_some();
+    let measured: Vec<usize> = (0..MEASURES.len()).filter(is_measured).collect();
+    let names = measured.iter().map(|&measure| match MEASURES[measure] {
         "p_at_1" => "P@1".to_owned(),
         "mrr" => "MRR".to_owned(),
         name => name.replace('_', " "),
@@ -266,20 +277,37 @@ fn table(sweep: &Sweep) -> Result<String, std::fmt::Error> {
     for row in &sweep.rows {
         let setting = [row.omega.map(|omega| omega.to_string()), row.delta.map(|delta| delta.to_string())];
         let first = [row.spaces.name().to_owned(), row.method.to_owned()].into_iter().skip(usize::from(!mixed));
-        let measures = (0..MEASURES.len()).map(|measure| cell(row, measure, spread));
+        let measures = measured.iter().map(|&measure| cell(row.measures[measure], MEASURES[measure], spread));
         table.add_row(first.chain(setting.map(Option::unwrap_or_default)).chain(measures));
     }
     for column in table.column_iter_mut().skip(1 + usize::from(mixed)) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     writeln!(text, "{table}")?;
+    if let Some(native) = sweep.native_accuracy {
+        writeln!(text, "\naccuracy of the heads on their own rows: {}", cell(Some(native), "accuracy", spread))?;
+    }
+    for spaces in [Spaces::Intra, Spaces::Inter] {
+        let of = |pair: [&str; 2]| {
+            let found = sweep.correlation(spaces, pair)?;
+            Some(format!("{} and {} {found:.2}", pair[0].replace('_', " "), pair[1].replace('_', " ")))
+        };
+        let found: Vec<String> = CORRELATED.into_iter().filter_map(of).collect();
+        if !found.is_empty() {
+            let which = if mixed { format!(", {}", spaces.name()) } else { String::new() };
+            writeln!(text, "Pearson's correlations over the settings of irp{which}: {}", found.join("; "))?;
+        }
+    }
     Ok(text)
 }
 
+/// What the paper correlates.
+const CORRELATED: [[&str; 2]; 2] = [["cosine", "accuracy"], ["condition_number", "kept_anchors"]];
+
 /// A measure as `mean` or `mean ± deviation`.
-fn cell(row: &Row, measure: usize, spread: bool) -> String {
-    let Some(found) = row.measures[measure] else { return "n/a".to_owned() };
-    let digits = match MEASURES[measure] {
+fn cell(measure: Option<Spread>, name: &str, spread: bool) -> String {
+    let Some(found) = measure else { return "n/a".to_owned() };
+    let digits = match name {
         "kept_anchors" | "condition_number" => 1,
         "seconds" => 2,
         _ => 3,

@@ -17,6 +17,8 @@ use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
 use crate::kernel::bootstrap::{Estimate, estimates};
 use crate::kernel::class_means::ClassMeans;
+use crate::kernel::classifier::Classifier;
+use crate::kernel::head::Layer;
 use crate::kernel::keyed::folds;
 use crate::kernel::knn_overlap::overlaps;
 use crate::kernel::quality::similarities;
@@ -81,8 +83,18 @@ fn of(by: By) -> usize {
 pub struct Against<'a> {
     /// Target vectors that are no anchors; those beyond [`MAX_UNSEEN`] do not count.
     pub unseen: Rows<'a>,
-    /// The class of each anchor, where they have classes.
-    pub classes: Option<&'a [usize]>,
+    /// Those of the anchors, where they have classes.
+    pub classes: Option<Classes<'a>>,
+}
+
+/// Classes of anchors, and what gives a translated row its class.
+#[derive(Debug, Clone, Copy)]
+pub struct Classes<'a> {
+    /// The class of each anchor.
+    pub of: &'a [usize],
+    /// The layers of a head of the target's space, whose logit i is that of class i. Where absent, the nearest class mean of the anchors that
+    /// were fitted on.
+    pub head: Option<&'a [Layer]>,
 }
 
 /// What every method gave for anchors that it had not seen.
@@ -130,9 +142,15 @@ pub fn compare(
         let of =
             |anchors: &[usize], classes: &[usize]| anchors.iter().map(|&anchor| classes[anchor]).collect::<Vec<_>>();
         let classes = classes.map(|classes| {
-            let known = known_target.rows();
-            let means = ClassMeans::new(Rows::new(&known, width), &of(&others, classes), &target.mean);
-            (means, of(&members, classes))
+            let classifier = classes.head.map_or_else(
+                || {
+                    let known = known_target.rows();
+                    let known = Rows::new(&known, width);
+                    Classifier::Means(ClassMeans::new(known, &of(&others, classes.of), &target.mean))
+                },
+                Classifier::Head,
+            );
+            (classifier, of(&members, classes.of))
         });
         let fold = Fold {
             natives: Rows::new(&pool[..members.len() * width], width),
@@ -211,8 +229,8 @@ struct Fold<'a> {
     pool: Rows<'a>,
     /// The target's mean.
     center: &'a [f32],
-    /// The class means of the target's other anchors, and the members' classes.
-    classes: Option<(ClassMeans, Vec<usize>)>,
+    /// What gives their classes, and the members' own.
+    classes: Option<(Classifier<'a>, Vec<usize>)>,
     /// Whether neighbours are looked for.
     neighbours: bool,
 }
@@ -257,11 +275,10 @@ impl Fold<'_> {
         };
         let ranks = ranks(answers, self.pool, &own, Search::default());
         let cosines = similarities(answers, self.natives, self.center).map(|[_, centred, _]| centred);
+        let right = self.classes.as_ref().map(|(classifier, classes)| classifier.is_right(answers, classes));
         let measure = |((i, rank), cosine): ((usize, usize), f64)| {
             let overlap = overlaps.get(i).copied().unwrap_or(f64::NAN);
-            let accuracy = self.classes.as_ref().map_or(f64::NAN, |(means, classes)| {
-                f64::from(u8::from(means.nearest(answers.row(i)) == classes.get(i).copied()))
-            });
+            let accuracy = right.as_ref().map_or(f64::NAN, |right| f64::from(u8::from(right[i])));
             [hit(rank, 1), 1.0 / rank as f64, overlap, cosine, accuracy]
         };
         ranks.into_iter().enumerate().zip(cosines).map(measure).collect()

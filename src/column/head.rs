@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::keys::{KeyKind, Keys};
 use super::stored::{self, Builder, Digest, Kind, Stored, field};
-use crate::kernel::head::train::{Trained, Training, train};
+use crate::kernel::head::train::{Progress, Trained, Training, train};
 use crate::kernel::head::{Activation, Layer};
 use crate::kernel::{Rows, mean};
 use crate::{Error, Result};
@@ -38,6 +38,17 @@ impl Head {
     /// Trains on rows with their labels, in the order of `keys`, so that the order they come in changes nothing. Duplicate keys and fewer than two classes
     /// are errors.
     pub fn train(keys: &Keys, rows: Rows<'_>, labels: &Keys, encoder: &str, training: &Training) -> Result<Self> {
+        Self::train_watched(keys, rows, labels, encoder, (training, &Progress::default()))
+    }
+
+    /// The same, telling how far it is.
+    pub fn train_watched(
+        keys: &Keys,
+        rows: Rows<'_>,
+        labels: &Keys,
+        encoder: &str,
+        (training, progress): (&Training, &Progress),
+    ) -> Result<Self> {
         let order = keys.unique_order("a row's key must be unique")?;
         let sorted = rows.select(&order);
         let (rows, labels) = (Rows::new(&sorted, rows.width()), labels.select(&order));
@@ -48,7 +59,8 @@ impl Head {
             return Err(Error::Invalid(format!("{found}: a head tells at least two classes apart")));
         }
         let of = places(&labels, &classes)?;
-        let Trained { layers, loss, iterations, converged, accuracy } = train(rows, &of, classes.len(), training)?;
+        let Trained { layers, loss, iterations, converged, accuracy } =
+            train(rows, &of, classes.len(), training, progress)?;
         let diagnostics = json!({
             "rows": rows.len(),
             "classes": classes.len(),

@@ -227,6 +227,14 @@ impl Keys {
         }
     }
 
+    /// Key i as plain text.
+    pub fn text(&self, i: usize) -> String {
+        match self {
+            Self::Int(keys) => keys[i].to_string(),
+            Self::Text(keys) => keys[i].clone(),
+        }
+    }
+
     /// Blake3 of all keys in their order.
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();

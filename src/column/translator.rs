@@ -5,7 +5,7 @@ use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::DataType;
 use serde_json::{Value, json};
 
-use super::best::{self, Against, Comparison, MAX_UNSEEN, UNSEEN_SEED};
+use super::best::{self, Against, Classes, Comparison, MAX_UNSEEN, UNSEEN_SEED};
 use super::keys::{Keys, matches};
 use super::pair::{Numbers, Pair};
 use super::settings::{Best, Choice, Method};
@@ -166,9 +166,10 @@ impl Translator {
         let classes = against.classes.map(|classes| {
             let order = keys.order();
             let common = matches(&source.keys, &keys.select(&order));
-            common.into_iter().map(|(_, row)| classes[order[row]]).collect::<Vec<_>>()
+            common.into_iter().map(|(_, row)| classes.of[order[row]]).collect::<Vec<_>>()
         });
-        let against = Against { classes: classes.as_deref(), ..*against };
+        let classes = classes.as_deref().zip(against.classes).map(|(of, given)| Classes { of, ..given });
+        let against = Against { classes, ..*against };
         best::compare(&source, &matching, median(&target.norms), &against, best)
     }
 

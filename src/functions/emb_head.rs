@@ -6,6 +6,8 @@
 //! strings. The same rows give the same head, whatever their order. Rows with a NULL vector are left out; a NULL label or key beside a
 //! vector, duplicate keys, one class alone, a NULL or non-finite item, more than 2,000,000 rows are errors. All rows are in memory.
 
+use std::sync::Arc;
+
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::Accumulator;
@@ -19,11 +21,14 @@ use super::options::{Kind, Options, Spec, spec};
 use crate::Error;
 use crate::column::{Head, KeyKind, Keys};
 use crate::kernel::head::Activation;
-use crate::kernel::head::train::Training;
+use crate::kernel::head::train::{Progress, Training};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct EmbHead;
+pub struct EmbHead {
+    /// Of the training that runs.
+    pub progress: Arc<Progress>,
+}
 
 const VECTORS: [&str; 1] = ["v"];
 const OPTIONS: [Spec; 8] = [
@@ -61,13 +66,14 @@ fn training(options: &Options<'_>) -> Result<Training> {
         number => exec_err!("{name}: {option} {number} is below 0"),
     };
     let hidden = measures::rows(name, options, "hidden", 128)?;
+    let default = Training::default();
     Ok(Training {
         hidden: if linear { Vec::new() } else { vec![hidden; 2] },
         activation,
-        l2: positive("l2", 1e-4)?,
+        l2: positive("l2", default.l2)?,
         seed: measures::seed(name, options)?,
-        iterations: measures::rows(name, options, "iterations", 500)? as u64,
-        tolerance: positive("tolerance", 1e-4)?,
+        iterations: measures::rows(name, options, "iterations", default.iterations as i64)? as u64,
+        tolerance: positive("tolerance", default.tolerance)?,
     })
 }
 
@@ -96,6 +102,7 @@ impl Aggregate for EmbHead {
         let rows = Collected::new(Self::NAME, &VECTORS, call.key(0, "key")?, vec![width])
             .at_most(MAX_ROWS, "rows: train on some of them, for example WHERE id % 10 = 0")
             .with_label("label");
+        let progress = Arc::clone(&self.progress);
         Ok(Box::new(FromAll::new(rows, move |rows: &Collected| {
             let labels = match kind {
                 KeyKind::Text => Keys::Text(rows.labels().to_vec()),
@@ -107,7 +114,8 @@ impl Aggregate for EmbHead {
                     })?)
                 }
             };
-            let head = Head::train(rows.keys(), rows.rows(0), &labels, &encoder, &training)?;
+            let trained = (&training, progress.as_ref());
+            let head = Head::train_watched(rows.keys(), rows.rows(0), &labels, &encoder, trained)?;
             Ok(ScalarValue::Struct(head.to_array()?.into()))
         })))
     }

@@ -55,6 +55,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use crate::Result;
+use crate::kernel::head::train::Progress;
 use aggregate::udaf;
 use scalar::udf;
 
@@ -86,7 +87,7 @@ pub fn aggregates() -> Vec<AggregateUDF> {
     vec![
         udaf(emb_cka::EmbCka),
         udaf(emb_fit::EmbFit),
-        udaf(emb_head::EmbHead),
+        udaf(emb_head::EmbHead::default()),
         udaf(emb_knn_overlap::EmbKnnOverlap),
         udaf(emb_mean::EmbMean),
         udaf(emb_mixed::EmbMixed),
@@ -101,12 +102,17 @@ pub fn aggregates() -> Vec<AggregateUDF> {
 }
 
 /// Registers every function with a session context, a session state or a worker.
-pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
+///
+/// Returns the progress of the heads that `emb_head` trains there.
+pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<Arc<Progress>> {
     for function in scalars() {
         registry.register_udf(Arc::new(function))?;
     }
     for function in aggregates() {
         registry.register_udaf(Arc::new(function))?;
     }
-    Ok(())
+    let head = emb_head::EmbHead::default();
+    let progress = Arc::clone(&head.progress);
+    registry.register_udaf(Arc::new(udaf(head)))?;
+    Ok(progress)
 }

@@ -9,6 +9,7 @@ pub mod bootstrap;
 pub mod center;
 pub mod cka;
 pub mod class_means;
+pub mod classifier;
 pub mod confidence;
 pub mod cosine;
 pub mod decode;

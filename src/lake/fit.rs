@@ -14,9 +14,10 @@ use super::table::{At, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
 use super::{Place, stored};
 use crate::column::best::{Against, MAX_UNSEEN};
 use crate::column::calibration::FEWEST_ANCHORS;
-use crate::column::{self, By, Choice, Keys, Method, Translator};
+use crate::column::{self, By, Choice, Head, Keys, Method, Translator};
 use crate::kernel::Rows;
 use crate::kernel::class_means::ClassMeans;
+use crate::kernel::classifier::Classifier;
 use crate::kernel::keyed::{Draw, draw};
 use crate::{Error, Result, session};
 
@@ -64,6 +65,8 @@ pub struct Request {
     pub method: Choice,
     /// A column of the source with the class of each row, for the accuracy.
     pub label: Option<String>,
+    /// A head of the target's space that gives rows their classes for the accuracy, in place of the nearest class mean.
+    pub head: Option<Place>,
     /// Whether pairs that do not seem to belong together are no anchors, see [`column::suspects`].
     pub drop_suspects: bool,
     /// What the translator must reach on held-out rows.
@@ -177,7 +180,8 @@ pub fn fit(request: &Request) -> Result<Fit> {
     };
     let labelled = anchors.iter().chain(&queries).chain(&rest).copied();
     let classes = request.label.as_deref().map(|label| Classes::read(&source, label, &pairs, labelled)).transpose()?;
-    let (method, compared) = request.choose(&gathered, &anchors, classes.as_ref(), means.as_ref())?;
+    let head = request.head.as_ref().map(|place| head_for(place, target_vectors.width())).transpose()?;
+    let (method, compared) = request.choose(&gathered, &anchors, (classes.as_ref(), head.as_ref()), means.as_ref())?;
     let mut translator = request.fit_on(&gathered, &anchors, means.as_ref(), method, true)?;
 
     let mut judgement = None;
@@ -190,11 +194,18 @@ pub fn fit(request: &Request) -> Result<Fit> {
                 let pool = gathered.pool(&queries)?;
                 let native = gathered.rows(&queries, Side::Target);
                 let asked = gathered.rows(&queries, Side::Source);
-                let classes = classes.as_ref().map(|classes| {
-                    let known = gathered.rows(&rest, Side::Target);
-                    let known = Rows::new(&known, target_vectors.width());
-                    (ClassMeans::new(known, &classes.of(&rest), &without.target_mean), classes.of(&queries))
-                });
+                let classes = match (&classes, &head) {
+                    (None, _) => None,
+                    (Some(classes), Some(head)) => {
+                        Some((Classifier::Head(&head.layers), classes.of_head(&queries, head)?))
+                    }
+                    (Some(classes), None) => {
+                        let known = gathered.rows(&rest, Side::Target);
+                        let known = Rows::new(&known, target_vectors.width());
+                        let means = ClassMeans::new(known, &classes.of(&rest), &without.target_mean);
+                        Some((Classifier::Means(means), classes.of(&queries)))
+                    }
+                };
                 let trial = Trial {
                     queries: Rows::new(&asked, source_vectors.width()),
                     natives: Rows::new(&native, target_vectors.width()),
@@ -281,6 +292,19 @@ pub fn store(translator: &Translator, place: &Place, overwrite: bool) -> Result<
 /// What to do where a translation is not good enough.
 pub const ADVICE: &str = "embed the lake again with the target's model, or add anchors and fit again";
 
+/// The head that reads rows of the target, of this width.
+fn head_for(place: &Place, width: usize) -> Result<Head> {
+    let head = stored::read_head(place)?;
+    if head.width() == width {
+        return Ok(head);
+    }
+    let message = format!(
+        "the head reads vectors of width {}, and those of --target have {width}: name a head of that encoder",
+        head.width()
+    );
+    Err(Error::file(place.shown(), message))
+}
+
 /// The means to centre by, where they are not those of the anchors.
 type Means = (Vec<f32>, Vec<f32>);
 
@@ -305,7 +329,7 @@ impl Request {
         &self,
         gathered: &Gathered<'_>,
         anchors: &[usize],
-        classes: Option<&Classes>,
+        (classes, head): (Option<&Classes>, Option<&Head>),
         means: Option<&Means>,
     ) -> Result<(Method, Option<Value>)> {
         let best = match &self.method {
@@ -313,8 +337,14 @@ impl Request {
             Choice::Best(best) => best,
         };
         let unseen = gathered.others(anchors, MAX_UNSEEN)?;
-        let classes = classes.map(|classes| classes.of(anchors));
-        let against = Against { unseen: Rows::new(&unseen, gathered.target.width()), classes: classes.as_deref() };
+        let of_anchors = |classes: &Classes| match head {
+            Some(head) => classes.of_head(anchors, head),
+            None => Ok(classes.of(anchors)),
+        };
+        let classes = classes.map(of_anchors).transpose()?;
+        let head = head.map(|head| head.layers.as_slice());
+        let classes = classes.as_deref().map(|of| column::best::Classes { of, head });
+        let against = Against { unseen: Rows::new(&unseen, gathered.target.width()), classes };
         let found = self.on(gathered, anchors, means, |keys, source, target| {
             Ok(Translator::compare(keys, source, target, &against, best)?.choose(best.by))
         })?;

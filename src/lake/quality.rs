@@ -7,7 +7,7 @@ use crate::column::Translator;
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
 use crate::kernel::bootstrap::{Estimate, estimates};
-use crate::kernel::class_means::ClassMeans;
+use crate::kernel::classifier::Classifier;
 use crate::kernel::knn_overlap::overlaps;
 use crate::kernel::quality::similarities;
 use crate::kernel::retrieval::{Search, hit, ranks};
@@ -24,16 +24,16 @@ pub struct Trial<'a> {
     /// The target's vectors that are searched; the first ones are `natives`.
     pub pool: Rows<'a>,
     /// What is measured beside cosines and ranks.
-    pub more: More,
+    pub more: More<'a>,
 }
 
 /// Measures that have a price, or need more than vectors.
 #[derive(Debug, Default)]
-pub struct More {
+pub struct More<'a> {
     /// Whether neighbourhoods are compared: two more searches.
     pub neighbours: bool,
-    /// Class means of native rows, and the class of each held-out row.
-    pub classes: Option<(ClassMeans, Vec<usize>)>,
+    /// What gives rows of the target's space their classes, and the class of each held-out row.
+    pub classes: Option<(Classifier<'a>, Vec<usize>)>,
 }
 
 /// The measures of a row.
@@ -41,7 +41,7 @@ pub const MEASURES: [&str; 8] =
     ["cosine", "centred_cosine", "p_at_1", "p_at_5", "p_at_10", "mrr", KNN_OVERLAP, ACCURACY];
 /// Share of the 10 nearest rows of the pool that the translated and the native row have in common.
 pub const KNN_OVERLAP: &str = "knn_overlap";
-/// Share of the rows that the nearest class mean gives their own class.
+/// Share of the rows that get their own class, by the nearest class mean or by a head.
 pub const ACCURACY: &str = "accuracy";
 /// Neighbours of [`KNN_OVERLAP`].
 const NEIGHBOURS: usize = 10;
@@ -101,11 +101,10 @@ fn row_measures(answers: Rows<'_>, trial: &Trial<'_>, center: &[f32]) -> Vec<Row
     let ranks = ranks(answers, trial.pool, &own, Search::default());
     let neighbours = trial.more.neighbours.then(|| overlaps(answers, trial.natives, trial.pool, NEIGHBOURS));
     let overlaps = neighbours.unwrap_or_default();
+    let right = trial.more.classes.as_ref().map(|(classifier, classes)| classifier.is_right(answers, classes));
     let row = |(i, ([cosine, centred, _], rank)): (usize, ([f64; 3], usize))| {
         let overlap = overlaps.get(i).copied().unwrap_or(f64::NAN);
-        let accuracy = trial.more.classes.as_ref().map_or(f64::NAN, |(means, classes)| {
-            f64::from(u8::from(means.nearest(answers.row(i)) == classes.get(i).copied()))
-        });
+        let accuracy = right.as_ref().map_or(f64::NAN, |right| f64::from(u8::from(right[i])));
         [cosine, centred, hit(rank, 1), hit(rank, 5), hit(rank, 10), 1.0 / rank as f64, overlap, accuracy]
     };
     similarities(answers, trial.natives, center).zip(ranks).enumerate().map(row).collect()

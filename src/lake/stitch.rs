@@ -17,7 +17,7 @@ use super::inputs::Inputs;
 use super::output::write_batch;
 use super::place::Place;
 use super::table::{At, Conditions, Table, Vectors};
-use crate::column::best::Against;
+use crate::column::best::{Against, Classes};
 use crate::column::head::{distinct, places};
 use crate::column::keys::matches;
 use crate::column::{By, Choice, Head, Keys, Method, MethodOptions, Side, Translator};
@@ -197,7 +197,7 @@ pub fn stitch(request: &Request, progress: &Progress) -> Result<Stitched> {
             let rows = Rows::new(&from.test, from.width);
             for (method, (_, options)) in request.methods.iter().enumerate() {
                 let named = |error: Error| Error::Invalid(format!("{} -> {}: {error}", from.name, to.name));
-                let translator = anchors.fit(from, to, options, seed).map_err(named)?;
+                let translator = anchors.fit((from, to), &heads[target], options, seed).map_err(named)?;
                 let mut out = vec![0.0; rows.len() * to.width];
                 translated(&translator, rows, &mut out).map_err(named)?;
                 let settings: serde_json::Value = serde_json::from_str(&translator.settings).unwrap_or_default();
@@ -287,7 +287,14 @@ struct Anchors {
 }
 
 impl Anchors {
-    fn fit(&self, source: &Encoder, target: &Encoder, options: &MethodOptions, seed: u64) -> Result<Translator> {
+    /// The best by accuracy is what the target's `head` reads best.
+    fn fit(
+        &self,
+        (source, target): (&Encoder, &Encoder),
+        head: &Head,
+        options: &MethodOptions,
+        seed: u64,
+    ) -> Result<Translator> {
         let rows = |encoder: &Encoder| Rows::new(&encoder.train, encoder.width).select(&self.drawn);
         let (from, to) = (rows(source), rows(target));
         let from = Side { rows: Rows::new(&from, source.width), encoder: &source.name, mean: None };
@@ -296,7 +303,8 @@ impl Anchors {
             Choice::Method(method) => method,
             Choice::Best(best) => {
                 let unseen = Rows::new(&[], target.width);
-                let classes = (best.by == By::Accuracy).then_some(self.classes.as_slice());
+                let classes =
+                    (best.by == By::Accuracy).then_some(Classes { of: &self.classes, head: Some(&head.layers) });
                 Translator::compare(&self.keys, &from, &to, &Against { unseen, classes }, &best)?.choose(best.by).method
             }
         };

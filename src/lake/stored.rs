@@ -1,4 +1,4 @@
-//! Spaces, decoders and translators in files: one row, one column.
+//! Spaces, decoders, translators and heads in files: one row, one column.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::Place;
 use super::file::{File, caught};
 use super::output::Output;
 use crate::column::stored::Kind;
-use crate::column::{Decoder, Space, Translator};
+use crate::column::{Decoder, Head, Space, Translator};
 use crate::{Error, Result};
 
 /// The name of the one column of a translator's file.
@@ -104,22 +104,32 @@ fn with_matrix(value: &StructArray, fields: &Fields, values: Vec<f32>) -> Result
     StructArray::try_new(types.into(), columns, nulls)
 }
 
+/// The one value of a kind in a file; `maker` makes one.
+fn read_only(file: &File, wanted: Kind, maker: &str) -> Result<StructArray> {
+    let columns = stored_columns(file);
+    let found: Vec<usize> = columns.iter().filter(|(_, kind)| *kind == wanted).map(|(index, _)| *index).collect();
+    let name = wanted.name();
+    let message = match (found.as_slice(), columns.first()) {
+        ([index], _) => return read_value(file, *index),
+        ([], Some((_, kind))) => format!("is a {}, not a {name}: {maker} makes one", kind.name()),
+        ([], None) => format!("holds no {name}: {maker} makes one"),
+        _ => format!("holds several {name}s: keep one in a file"),
+    };
+    Err(Error::file(file.shown(), message))
+}
+
+/// The head in the file at `place`, its digest checked.
+pub fn read_head(place: &Place) -> Result<Head> {
+    let file = File::open(place.file()?)?;
+    let value = read_only(&file, Kind::Head, "emb_head or `babelake import-head`")?;
+    let head = Head::read(&value, 0).map_err(|error| of_file(&file, error))?;
+    head.ok_or_else(|| Error::file(file.shown(), "the head is NULL: train it again"))
+}
+
 /// The translator in the file at `place`, its digest checked.
 pub fn read_translator(place: &Place) -> Result<Translator> {
     let file = File::open(place.file()?)?;
-    let columns = stored_columns(&file);
-    let translators: Vec<usize> =
-        columns.iter().filter(|(_, kind)| *kind == Kind::Translator).map(|(index, _)| *index).collect();
-    let index = match (translators.as_slice(), columns.first()) {
-        ([index], _) => *index,
-        ([], Some((_, kind))) => {
-            let message = format!("is a {}, not a translator: `babelake fit` makes one", kind.name());
-            return Err(Error::file(file.shown(), message));
-        }
-        ([], None) => return Err(Error::file(file.shown(), "holds no translator: `babelake fit` makes one")),
-        _ => return Err(Error::file(file.shown(), "holds several translators: keep one in a file")),
-    };
-    let value = read_value(&file, index)?;
+    let value = read_only(&file, Kind::Translator, "`babelake fit`")?;
     Translator::widths_of(value.data_type()).map_err(|message| Error::file(file.shown(), message))?;
     let translator = Translator::read(&value, 0).map_err(|error| of_file(&file, error))?;
     translator.ok_or_else(|| Error::file(file.shown(), "the translator is NULL: fit it again"))

@@ -1,10 +1,13 @@
 //! How every setting of the methods does on held-out rows: means over pairs of tables and seeds.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 
+use super::classes::Classes;
 use super::condition::Condition;
 use super::fit::{Gathered, HoldOut, MAX_ANCHORS, MAX_QUERIES, POOL, Side, hold_out};
 use super::inputs::Inputs;
@@ -13,8 +16,10 @@ use super::place::Place;
 use super::quality::{More, Trial, means, translated};
 use super::table::{Conditions, PoolDraw, Table, Vectors, pairs};
 use crate::column::sweep::{Fitted, Grid, Matched};
-use crate::column::{KeyedAnchors, Method};
+use crate::column::{Head, KeyedAnchors, Keys, Method};
 use crate::kernel::Rows;
+use crate::kernel::classifier::Classifier;
+use crate::kernel::head::train::Training;
 use crate::{Error, Result, session};
 
 /// Anchors where nobody says how many: the paper's.
@@ -50,6 +55,8 @@ pub struct Request {
     pub seeds: u64,
     /// Whether every space is translated into itself, too.
     pub intra: bool,
+    /// The column of a source that holds each row's class: heads of the targets then read the translated rows.
+    pub label: Option<String>,
 }
 
 /// How far a sweep is.
@@ -80,6 +87,8 @@ pub struct Sweep {
     pub pool: (usize, usize),
     /// How the held-out rows were chosen, for people.
     pub held_out: String,
+    /// The share of the target's own held-out rows that its head gives their class, over runs; `None` without classes.
+    pub native_accuracy: Option<Spread>,
 }
 
 /// Which spaces a run translates between.
@@ -92,8 +101,11 @@ pub enum Spaces {
 }
 
 /// What is measured of a setting, in the order of [`Row::measures`].
-pub const MEASURES: [&str; 7] =
-    ["cosine", "centred_cosine", "p_at_1", "mrr", "kept_anchors", "condition_number", "seconds"];
+pub const MEASURES: [&str; 8] =
+    ["cosine", "centred_cosine", "p_at_1", "mrr", "accuracy", "kept_anchors", "condition_number", "seconds"];
+
+/// Rows that a head is trained on at most, drawn by key.
+const MAX_HEAD_ROWS: usize = 20_000;
 
 /// The measures of one run; one that does not apply is absent.
 type Measures = [Option<f64>; MEASURES.len()];
@@ -153,7 +165,10 @@ pub fn sweep(request: &Request, progress: &Progress) -> Result<Sweep> {
         queries: NONE,
         pool: NONE,
         held_out: String::new(),
+        native_accuracy: None,
     };
+    let mut heads = Heads::default();
+    let mut native_accuracies = Vec::new();
     let mut measured: Vec<(Spaces, Vec<Measures>)> = Vec::new();
     for (spaces, from, to) in directions {
         let (source, target) = (&tables[from], &tables[to]);
@@ -180,11 +195,32 @@ pub fn sweep(request: &Request, progress: &Progress) -> Result<Sweep> {
         let (asked, native) = (gathered.rows(&queries, Side::Source), gathered.rows(&queries, Side::Target));
         let pool = gathered.pool(&queries)?;
         let (width, target_width) = (vectors[from].width(), vectors[to].width());
+        let natives = Rows::new(&native, target_width);
+        let read = match request.label.as_deref() {
+            None => None,
+            Some(label) => {
+                let rest = pairs.keys.drawn("head", SEED).into_iter();
+                let rest = rest.filter(|&pair| pairs.anchor[pair] && !held.pairs[pair]);
+                let known = gathered.first(rest, MAX_HEAD_ROWS)?;
+                let classes = Classes::read(source, label, &pairs, known.iter().chain(&queries).copied())?;
+                let (rows, keys) = (gathered.rows(&known, Side::Target), pairs.keys.select(&known));
+                let head = heads.of(to, &keys, Rows::new(&rows, target_width), &classes.labels(&known));
+                let head = head.map_err(|error| named(error.to_string()))?;
+                let truth = classes.of_head(&queries, &head);
+                let unknown = |error| named(format!("{error}; a class of the held-out rows is not among the others"));
+                Some((head, truth.map_err(unknown)?))
+            }
+        };
+        let classes = read.as_ref().map(|(head, truth)| (Classifier::Head(&head.layers), truth.clone()));
+        if let Some((head, truth)) = &classes {
+            let right = head.is_right(natives, truth);
+            native_accuracies.push(right.iter().filter(|right| **right).count() as f64 / right.len() as f64);
+        }
         let trial = Trial {
             queries: Rows::new(&asked, width),
-            natives: Rows::new(&native, target_width),
+            natives,
             pool: Rows::new(&pool, target_width),
-            more: More::default(),
+            more: More { classes, ..More::default() },
         };
         widen(&mut sweep.queries, queries.len());
         widen(&mut sweep.pool, trial.pool.len());
@@ -207,6 +243,7 @@ pub fn sweep(request: &Request, progress: &Progress) -> Result<Sweep> {
             progress.done.store(measured.len() * labels.len(), Ordering::Relaxed);
         }
     }
+    sweep.native_accuracy = Spread::of(native_accuracies.into_iter());
     for spaces in [Spaces::Intra, Spaces::Inter] {
         let of_these = measured.iter().filter(|(of, _)| *of == spaces);
         let runs: Vec<&Vec<Measures>> = of_these.map(|(_, measures)| measures).collect();
@@ -223,6 +260,22 @@ const NONE: (usize, usize) = (usize::MAX, 0);
 
 fn widen(range: &mut (usize, usize), count: usize) {
     *range = (range.0.min(count), range.1.max(count));
+}
+
+/// The heads of the targets, trained once for the same rows.
+#[derive(Default)]
+struct Heads(HashMap<(usize, String, String), Arc<Head>>);
+
+impl Heads {
+    fn of(&mut self, target: usize, keys: &Keys, rows: Rows<'_>, labels: &Keys) -> Result<Arc<Head>> {
+        match self.0.entry((target, keys.digest(), labels.digest())) {
+            Entry::Occupied(known) => Ok(Arc::clone(known.get())),
+            Entry::Vacant(place) => {
+                let head = Head::train(keys, rows, labels, "", &Training::default())?;
+                Ok(Arc::clone(place.insert(Arc::new(head))))
+            }
+        }
+    }
 }
 
 /// Method, omega and delta of a row.
@@ -282,15 +335,16 @@ impl Request {
         progress: &Progress,
     ) -> Result<Vec<Measures>> {
         let measured = |answers: Rows<'_>, mean: &[f32]| -> Measures {
-            let [cosine, centred_cosine, p_at_1, _, _, mrr, ..] = means(answers, trial, mean).map(Some);
+            let [cosine, centred_cosine, p_at_1, _, _, mrr, _, accuracy] =
+                means(answers, trial, mean).map(|mean| Some(mean).filter(|mean| !mean.is_nan()));
             progress.done.fetch_add(1, Ordering::Relaxed);
-            [cosine, centred_cosine, p_at_1, mrr, None, None, None]
+            [cosine, centred_cosine, p_at_1, mrr, accuracy, None, None, None]
         };
         let measure = |fitted: &Fitted<'_>| -> Result<Measures> {
             let mean = fitted.translation.target_mean;
             let answers = translated(&fitted.translation, trial)?;
             let mut measures = measured(Rows::new(&answers, mean.len()), mean);
-            measures[4..].copy_from_slice(&[Some(fitted.kept_anchors), fitted.condition_number, Some(fitted.seconds)]);
+            measures[5..].copy_from_slice(&[Some(fitted.kept_anchors), fitted.condition_number, Some(fitted.seconds)]);
             Ok(measures)
         };
         let matched = Matched::new(source, target)?;
@@ -329,6 +383,21 @@ impl Spread {
 }
 
 impl Sweep {
+    /// Pearson's correlation of two of [`MEASURES`] over the settings of irp, of their means; `None` where there are fewer than three settings, or
+    /// a measure is the same in all.
+    pub fn correlation(&self, spaces: Spaces, [a, b]: [&str; 2]) -> Option<f64> {
+        let place = |name: &str| MEASURES.iter().position(|known| *known == name);
+        let (a, b) = (place(a)?, place(b)?);
+        let settings = self.rows.iter().filter(|row| row.spaces == spaces && row.omega.is_some());
+        let points: Vec<(f64, f64)> =
+            settings.filter_map(|row| Some((row.measures[a]?.mean, row.measures[b]?.mean))).collect();
+        let count = points.len() as f64;
+        let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
+        let sum = |of: &dyn Fn(f64, f64) -> f64| points.iter().map(|point| of(point.0 - x, point.1 - y)).sum::<f64>();
+        let correlation = sum(&|x, y| x * y) / (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt();
+        (points.len() > 2 && correlation.is_finite()).then_some(correlation)
+    }
+
     /// As a table: `spaces`, `method`, `omega`, `delta`, `runs`, and of each measure its mean and, as `..._sd`, its deviation.
     pub fn to_batch(&self) -> Result<RecordBatch> {
         let rows = || self.rows.iter();

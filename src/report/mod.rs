@@ -4,3 +4,4 @@ pub mod hub;
 mod plot;
 pub mod sensitivity;
 pub mod stitch;
+pub mod svg;

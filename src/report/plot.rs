@@ -1,36 +1,55 @@
 //! Panels of lines and squares of numbers, drawn: the only place that knows the plotting crate.
 
 use kuva::backend::svg::SvgBackend;
-use kuva::plot::LinePlot;
 use kuva::plot::heatmap::{ColorMap, Heatmap};
+use kuva::plot::histogram::BinMethod;
 use kuva::plot::legend::LegendPosition;
 use kuva::plot::line::LineStyle;
+use kuva::plot::{Histogram, LinePlot};
 use kuva::render::figure::Figure;
 use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 
-/// Lines over one x axis.
+/// Told apart by people who see colours in other ways, too (Okabe and Ito 2008).
+pub const COLORS: [&str; 6] = ["#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#0072B2"];
+
+/// Lines, or histograms, over one x axis.
 #[derive(Debug)]
 pub struct Panel {
     /// Above it.
     pub title: String,
     /// Below the x axis.
-    pub x_label: &'static str,
+    pub x_label: String,
     /// Beside the y axis.
-    pub y_label: &'static str,
+    pub y_label: String,
+    /// How x is laid out.
+    pub x_scale: Scale,
     /// How y is laid out.
     pub scale: Scale,
     /// The lines, the first one at the bottom.
     pub lines: Vec<Line>,
+    /// The histograms, the first one at the bottom.
+    pub histograms: Vec<Values>,
 }
 
-/// How a y axis is laid out.
+/// How an axis is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
     /// Even steps.
     Linear,
-    /// Even factors, from 1 on.
+    /// Even factors; a y axis from 1 on.
     Logarithmic,
+}
+
+/// Values to count in bins, with a legend where they have a name.
+#[derive(Debug)]
+pub struct Values {
+    /// In the legend.
+    pub name: String,
+    /// CSS.
+    pub color: &'static str,
+    /// Finite.
+    pub values: Vec<f64>,
 }
 
 /// A line, with a legend where it has a name.
@@ -55,6 +74,11 @@ const OPACITY: f64 = 0.15;
 /// The figure as SVG: panels row by row, with one legend on the right.
 pub fn svg(title: &str, columns: usize, panels: Vec<Panel>) -> String {
     let rows = panels.len().div_ceil(columns.max(1));
+    let is_named = |panel: &Panel| {
+        panel.lines.iter().any(|line| !line.name.is_empty())
+            || panel.histograms.iter().any(|values| !values.name.is_empty())
+    };
+    let has_legend = panels.iter().any(is_named);
     let (layouts, plots) = panels.into_iter().map(draw).unzip();
     let figure = Figure::new(rows, columns)
         // Between dollars stand formulas.
@@ -62,8 +86,8 @@ pub fn svg(title: &str, columns: usize, panels: Vec<Panel>) -> String {
         .with_title_size(16)
         .with_cell_size(PANEL.0, PANEL.1)
         .with_plots(plots)
-        .with_layouts(layouts)
-        .with_shared_legend_right_top();
+        .with_layouts(layouts);
+    let figure = if has_legend { figure.with_shared_legend_right_top() } else { figure };
     SvgBackend::new().render_scene(&figure.render())
 }
 
@@ -73,14 +97,24 @@ fn draw(panel: Panel) -> (Layout, Vec<Plot>) {
             line.points.iter().zip(&line.deviations).map(|((_, y), by)| (y - by, y + by)).unzip();
         let style = if line.dashed { LineStyle::Dashed } else { LineStyle::Solid };
         let plot = LinePlot::new().with_data(line.points).with_color(line.color).with_line_style(style);
-        let mut plot = plot.with_legend(line.name);
+        let mut plot = if line.name.is_empty() { plot } else { plot.with_legend(line.name) };
         if !below.is_empty() {
             plot = plot.with_band(below, above);
             plot.band = plot.band.map(|band| band.with_opacity(OPACITY));
         }
         Plot::Line(plot)
     };
-    let plots: Vec<Plot> = panel.lines.into_iter().map(line).collect();
+    let range = panel.histograms.iter().flat_map(|values| values.values.iter().copied());
+    let range = range.fold((f64::INFINITY, f64::NEG_INFINITY), |(from, to), x| (from.min(x), to.max(x)));
+    // Values that are all the same have a bin, too.
+    let range = if range.0 < range.1 { range } else { (range.0 - 0.5, range.1 + 0.5) };
+    let histogram = |values: Values| {
+        let plot = Histogram::new().with_data(values.values).with_range(range).with_color(values.color);
+        let plot = plot.with_bin_method(BinMethod::FreedmanDiaconis);
+        Plot::Histogram(if values.name.is_empty() { plot } else { plot.with_legend(values.name) })
+    };
+    let plots: Vec<Plot> =
+        panel.histograms.into_iter().map(histogram).chain(panel.lines.into_iter().map(line)).collect();
     let layout = Layout::auto_from_plots(&plots)
         .with_title(panel.title)
         .with_title_size(14)
@@ -88,6 +122,7 @@ fn draw(panel: Panel) -> (Layout, Vec<Plot>) {
         .with_y_label(panel.y_label)
         .with_x_tick_format(TickFormat::Auto)
         .with_legend_position(LegendPosition::OutsideRightTop);
+    let layout = if panel.x_scale == Scale::Logarithmic { layout.with_log_x() } else { layout };
     let layout = if panel.scale == Scale::Logarithmic { layout.with_log_y().with_y_axis_min(1.0) } else { layout };
     (layout, plots)
 }

@@ -1,31 +1,31 @@
-//! How irp depends on omega and delta: Figure 3 of the paper.
+//! How irp depends on omega and delta: Figure 3 of the paper, and Figure 6 where rows have classes.
 
-use super::plot::{Line, Panel, Scale, svg};
+use super::plot::{COLORS, Line, Panel, Scale, svg};
 use crate::lake::sweep::{MEASURES, Spaces, Spread, Sweep};
 
-/// A panel's measure, what its axis says, and how it is laid out.
-const PANELS: [(&str, &str, Scale); 4] = [
-    ("cosine", "similarity (cosine)", Scale::Linear),
+/// A panel's measure, what its axis says, and how it is laid out. The first one is drawn where there is no accuracy.
+const PANELS: [(&str, &str, Scale); 5] = [
     ("centred_cosine", "centred cosine", Scale::Linear),
+    ("cosine", "similarity (cosine)", Scale::Linear),
+    ("accuracy", "accuracy", Scale::Linear),
     ("condition_number", "condition number", Scale::Logarithmic),
     ("kept_anchors", "kept anchors", Scale::Logarithmic),
 ];
 
-/// Told apart by people who see colours in other ways, too (Okabe and Ito 2008).
-const COLORS: [&str; 6] = ["#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#0072B2"];
-
 /// What is drawn beside irp, from one side to the other.
 const REFERENCES: [(&str, &str); 2] = [("parseval", "#000000"), ("mean-only", "#999999")];
+/// Heads on their own encoders' rows.
+const NATIVE: (&str, &str) = ("native", "#666666");
 
-/// Similarity, centred cosine, condition number and kept anchors over delta, a line for each omega; bands are a standard
-/// deviation of the cosines over pairs and seeds to both sides. Spaces into themselves are on the left, between spaces on the
+/// Similarity, centred cosine (where rows have classes, accuracy in its place), condition number and kept anchors over delta, a line for each
+/// omega; bands are a standard deviation over pairs and seeds to both sides. Spaces into themselves are on the left, between spaces on the
 /// right, where both were measured.
 pub fn figure(sweep: &Sweep) -> String {
     let columns: Vec<Spaces> = [Spaces::Intra, Spaces::Inter]
         .into_iter()
         .filter(|of| sweep.rows.iter().any(|row| row.spaces == *of))
         .collect();
-    let panel = |(measure, label, scale): (&str, &'static str, Scale), spaces: Spaces| {
+    let panel = |(measure, label, scale): (&str, &str, Scale), spaces: Spaces| {
         let title = match spaces {
             Spaces::Intra => "a space into itself",
             Spaces::Inter => "between spaces",
@@ -33,13 +33,17 @@ pub fn figure(sweep: &Sweep) -> String {
         let title = if columns.len() > 1 { title.to_owned() } else { String::new() };
         Panel {
             title,
-            x_label: "pruning threshold δ",
-            y_label: label,
+            x_label: "pruning threshold δ".to_owned(),
+            y_label: label.to_owned(),
+            x_scale: Scale::Linear,
             scale,
             lines: lines(sweep, spaces, measure, scale),
+            histograms: Vec::new(),
         }
     };
-    let panels = PANELS.into_iter().flat_map(|of| columns.iter().map(move |&spaces| (of, spaces)));
+    let unwanted = if sweep.native_accuracy.is_some() { "centred_cosine" } else { "accuracy" };
+    let panels = PANELS.into_iter().filter(|(measure, ..)| *measure != unwanted);
+    let panels = panels.flat_map(|of| columns.iter().map(move |&spaces| (of, spaces)));
     let panels = panels.map(|(of, spaces)| panel(of, spaces)).collect();
     svg(&title(sweep), 2, panels)
 }
@@ -59,8 +63,12 @@ fn lines(sweep: &Sweep, spaces: Spaces, measure: &str, scale: Scale) -> Vec<Line
     let mut lines = Vec::new();
     let deltas = || rows().filter_map(|row| row.delta);
     // Neither prunes nor inverts.
-    for (name, color) in REFERENCES.into_iter().filter(|_| measure.ends_with("cosine")) {
-        let found = rows().find(|row| row.method == name).and_then(|row| row.measures[place]);
+    let references = REFERENCES.into_iter().chain((measure == "accuracy").then_some(NATIVE));
+    for (name, color) in references.filter(|_| scale == Scale::Linear) {
+        let found = match name == NATIVE.0 {
+            true => sweep.native_accuracy,
+            false => rows().find(|row| row.method == name).and_then(|row| row.measures[place]),
+        };
         let (Some(spread), Some(from), Some(to)) = (found, deltas().reduce(f64::min), deltas().reduce(f64::max)) else {
             continue;
         };

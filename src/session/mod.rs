@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::datasource::file_format::FileFormatFactory;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionState;
@@ -11,6 +12,7 @@ use stores::{Access, Stores};
 
 use crate::Result;
 use crate::functions::{self, wikimatrix};
+use crate::kernel::head::train::Progress;
 
 mod client;
 mod disk;
@@ -83,7 +85,8 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
         .with_physical_optimizer_rule(Arc::new(vectors::VectorScans))
         .build();
     sink::register(&mut state)?;
-    functions::register_all(&mut state)?;
+    let training = functions::register_all(&mut state)?;
+    state.config_mut().set_extension(training);
     state.register_udtf(wikimatrix::NAME, Arc::new(wikimatrix::WikiMatrix));
     Ok(files::enable(SessionContext::new_with_state(state)))
 }
@@ -98,9 +101,19 @@ pub async fn settled(context: &SessionContext) {
     }
 }
 
+/// Adds a file format, by its extension: COPY writes all of a file in it or nothing.
+pub fn register_format(context: &SessionContext, format: Arc<dyn FileFormatFactory>) -> Result<()> {
+    Ok(sink::register_format(&mut context.state_ref().write(), format)?)
+}
+
 /// How many files this session's COPY and INSERT have written so far, and their bytes.
 pub fn written(context: &SessionContext) -> (u64, u64) {
     context.copied_config().get_extension::<staging::Writes>().map_or((0, 0), |writes| writes.published())
+}
+
+/// How far the head is that this session trains; of several at once, whichever told last.
+pub fn training(context: &SessionContext) -> Arc<Progress> {
+    context.copied_config().get_extension().unwrap_or_default()
 }
 
 /// The lines of WikiMatrix files that this session has read.

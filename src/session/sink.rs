@@ -40,10 +40,12 @@ use crate::{Error, Result};
 
 /// Replaces the engine's file formats by atomic ones.
 pub fn register(state: &mut SessionState) -> EngineResult<()> {
-    for inner in SessionStateDefaults::default_file_formats() {
-        state.register_file_format(Arc::new(AtomicFormatFactory { inner }), true)?;
-    }
-    Ok(())
+    SessionStateDefaults::default_file_formats().into_iter().try_for_each(|format| register_format(state, format))
+}
+
+/// Adds a format, by its extension, whose files appear when they are complete; replaces one that is there.
+pub fn register_format(state: &mut SessionState, inner: Arc<dyn FileFormatFactory>) -> EngineResult<()> {
+    state.register_file_format(Arc::new(AtomicFormatFactory { inner }), true)
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! Products in `f32`, a block of rows at a time; losses and gradients of parts of fixed size are summed in `f64` in their order, so that
 //! the same rows give the same head whatever the number of threads.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use argmin::core::{CostFunction, Error as Failure, Executor, Gradient, State, TerminationReason, TerminationStatus};
@@ -33,6 +34,13 @@ pub struct Training {
     pub tolerance: f64,
 }
 
+impl Default for Training {
+    /// A softmax regression as `emb_head` trains it where nothing is said.
+    fn default() -> Self {
+        Self { hidden: Vec::new(), activation: Activation::Relu, l2: 1e-4, seed: 0, iterations: 500, tolerance: 1e-4 }
+    }
+}
+
 /// What training came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
@@ -48,6 +56,32 @@ pub struct Trained {
     pub accuracy: f64,
 }
 
+/// How far a training is, for whoever waits for it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    evaluations: AtomicU64,
+    /// The bits of the loss.
+    loss: AtomicU64,
+}
+
+impl Progress {
+    /// How often the loss was evaluated, and what it was at last; `None` before the first time.
+    pub fn now(&self) -> Option<(u64, f64)> {
+        let evaluations = self.evaluations.load(Ordering::Relaxed);
+        (evaluations > 0).then(|| (evaluations, f64::from_bits(self.loss.load(Ordering::Relaxed))))
+    }
+
+    /// As before the first time.
+    fn reset(&self) {
+        self.evaluations.store(0, Ordering::Relaxed);
+    }
+
+    fn tell(&self, loss: f64) {
+        self.loss.store(loss.to_bits(), Ordering::Relaxed);
+        self.evaluations.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Rows of a block: their numbers stay in the cache between the two products.
 const BLOCK: usize = 512;
 /// Rows whose gradients are summed in `f32`.
@@ -56,8 +90,14 @@ const PART: usize = 8192;
 const MEMORY: usize = 10;
 
 /// Trains a head that tells `classes` classes apart; row i is of class `of[i]`. Rows are finite.
-pub fn train(rows: Rows<'_>, of: &[usize], classes: usize, training: &Training) -> Result<Trained, Error> {
-    let problem = Problem::new(rows, of, classes, training);
+pub fn train(
+    rows: Rows<'_>,
+    of: &[usize],
+    classes: usize,
+    training: &Training,
+    progress: &Progress,
+) -> Result<Trained, Error> {
+    let problem = Problem::new(rows, of, classes, (training, progress));
     let begin = problem.begin();
     let search = MoreThuenteLineSearch::new();
     let solver = LBFGS::new(search, MEMORY)
@@ -66,6 +106,7 @@ pub fn train(rows: Rows<'_>, of: &[usize], classes: usize, training: &Training) 
     let not_finite = |error: Failure| Error::Training(error.to_string());
     let executor = Executor::new(&problem, solver.map_err(not_finite)?);
     let ended = executor.configure(|state| state.param(begin).max_iters(training.iterations)).timer(false).run();
+    progress.reset();
     let ended = ended.map_err(not_finite)?;
     let state = ended.state();
     let Some(param) = state.get_best_param() else { return Err(Error::Training("no step could be taken".to_owned())) };
@@ -99,6 +140,7 @@ struct Problem<'a> {
     center: Vec<f32>,
     /// Rows are divided by this, in thought: the deviation of their numbers.
     scale: f64,
+    progress: &'a Progress,
     /// What was evaluated last: a search asks for the loss and for the gradient of the same weights.
     latest: Mutex<Option<(Vec<f64>, Evaluated)>>,
 }
@@ -107,7 +149,7 @@ struct Problem<'a> {
 type Evaluated = (f64, Vec<f64>);
 
 impl<'a> Problem<'a> {
-    fn new(rows: Rows<'a>, of: &'a [usize], classes: usize, training: &Training) -> Self {
+    fn new(rows: Rows<'a>, of: &'a [usize], classes: usize, (training, progress): (&Training, &'a Progress)) -> Self {
         let mean: Vec<f32> = mean::mean(rows).into_iter().map(|m| m as f32).collect();
         let squares = |row: &[f32]| -> f64 { row.iter().zip(&mean).map(|(&x, &m)| f64::from(x - m).powi(2)).sum() };
         let scale = (rows.iter().map(squares).sum::<f64>() / (rows.len() * rows.width()).max(1) as f64).sqrt();
@@ -123,6 +165,7 @@ impl<'a> Problem<'a> {
             seed: training.seed,
             center: if training.hidden.is_empty() { mean } else { vec![0.0; rows.width()] },
             scale: if scale > 0.0 { scale } else { 1.0 },
+            progress,
             latest: Mutex::new(None),
         }
     }
@@ -259,6 +302,7 @@ impl CostFunction for &Problem<'_> {
     fn cost(&self, param: &Self::Param) -> Result<f64, Failure> {
         let evaluated = self.evaluate(param);
         let loss = evaluated.0;
+        self.progress.tell(loss);
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((param.clone(), evaluated));
         Ok(loss)
     }
@@ -396,7 +440,9 @@ mod tests {
         for case in golden::cases::<Case>(include_str!("../../../tests/golden/head.json")) {
             let rows = case.rows.narrow();
             let rows = Rows::new(&rows, case.rows.columns);
-            let trained = train(rows, &case.of, case.classes, &plain(&[], Activation::Relu, case.l2)).unwrap();
+            let trained =
+                train(rows, &case.of, case.classes, &plain(&[], Activation::Relu, case.l2), &Progress::default())
+                    .unwrap();
             assert!(trained.converged, "{}", case.name);
             assert!(
                 (trained.loss - case.loss).abs() < 1e-5 * case.loss.max(1.0),
@@ -423,7 +469,9 @@ mod tests {
         let of: Vec<usize> = (0..n).map(|i| i % classes).collect();
         for activation in [Activation::Relu, Activation::Tanh, Activation::Cos] {
             for hidden in [&[][..], &[5, 4][..]] {
-                let problem = Problem::new(Rows::new(&values, d), &of, classes, &plain(hidden, activation, 0.3));
+                let progress = Progress::default();
+                let problem =
+                    Problem::new(Rows::new(&values, d), &of, classes, (&plain(hidden, activation, 0.3), &progress));
                 let mut param = problem.begin();
                 for (i, x) in param.iter_mut().enumerate() {
                     *x += 0.1 * ((i * 37 % 11) as f64 - 5.0) / 5.0;
@@ -456,22 +504,22 @@ mod tests {
         let values: Vec<f32> = (0..n * d).map(|_| random.normal() as f32).collect();
         let rows = Rows::new(&values, d);
         let of: Vec<usize> = rows.iter().map(|row| usize::from(row[0] * row[1] > 0.0)).collect();
-        let line = train(rows, &of, 2, &plain(&[], Activation::Relu, 1e-4)).unwrap();
+        let line = train(rows, &of, 2, &plain(&[], Activation::Relu, 1e-4), &Progress::default()).unwrap();
         assert!(line.accuracy < 0.6, "{}", line.accuracy);
         for activation in [Activation::Relu, Activation::Tanh, Activation::Cos] {
             let training = Training { iterations: 40, ..plain(&[12, 12], activation, 1e-5) };
-            let trained = with_threads(1, || train(rows, &of, 2, &training).unwrap());
+            let trained = with_threads(1, || train(rows, &of, 2, &training, &Progress::default()).unwrap());
             assert!(trained.accuracy > 0.9, "{activation:?} {}", trained.accuracy);
             let few = Training { iterations: 3, ..training };
-            let alone = with_threads(1, || train(rows, &of, 2, &few).unwrap());
-            assert_eq!(with_threads(2, || train(rows, &of, 2, &few).unwrap()), alone);
+            let alone = with_threads(1, || train(rows, &of, 2, &few, &Progress::default()).unwrap());
+            assert_eq!(with_threads(2, || train(rows, &of, 2, &few, &Progress::default()).unwrap()), alone);
         }
     }
 
     #[test]
     fn rows_that_overflow_are_an_error() {
         let values = [f32::MAX, f32::MAX, -f32::MAX, f32::MAX];
-        let found = train(Rows::new(&values, 2), &[0, 1], 2, &plain(&[], Activation::Relu, 1e-4));
+        let found = train(Rows::new(&values, 2), &[0, 1], 2, &plain(&[], Activation::Relu, 1e-4), &Progress::default());
         assert!(found.is_err() || found.is_ok_and(|trained| trained.loss.is_finite()));
     }
 }
