@@ -36,6 +36,38 @@ fn a_head_is_stored_and_reads_native_and_translated_rows() {
     // A linear head of scikit-learn reads 0.980 of the native test rows (sample_data/README.md).
     let (native, stitched) = (accuracy(&b), accuracy("a_as_b.parquet"));
     assert!((native - 0.980).abs() < 0.01 && stitched > 0.9, "{native} {stitched}");
+    // With the head, fit measures and chooses by what it makes of held-out rows.
+    let by_head = ["--label", "label", "--head", "head.parquet", "-o", "t.parquet", "--overwrite"];
+    let fit = [&fit[..], &["--eval-where", "split = 'test'"], &by_head].concat();
+    let quality = |translator: &str| -> serde_json::Value {
+        serde_json::from_str(&tester.translator(translator).diagnostics).unwrap()
+    };
+    tester.run(&fit[..]).expect(0, &[]);
+    let measured = quality("t.parquet")["quality"]["rows"][0]["accuracy"].as_f64().unwrap();
+    assert!((measured - stitched).abs() < 1e-9, "{measured} {stitched}");
+    let best: Vec<&str> = fit.iter().map(|word| if *word == "procrustes" { "best" } else { word }).collect();
+    tester.run(&[&best[..], &["--by", "accuracy", "--gate", "accuracy >= 0.9"]].concat()[..]).expect(0, &[]);
+    let compared = quality("t.parquet")["best"].clone();
+    assert!(compared["by"] == "accuracy" && compared["rows"][0]["accuracy"].as_f64().unwrap() > 0.9, "{compared}");
+    let gone: Vec<&str> = fit.iter().map(|word| if *word == "head.parquet" { "t.parquet" } else { word }).collect();
+    tester.run(&gone[..]).expect(1, &["t.parquet: is a translator, not a head"]);
+    let turned: Vec<&str> = fit
+        .iter()
+        .map(|word| {
+            if *word == a {
+                b.as_str()
+            } else if *word == b {
+                a.as_str()
+            } else {
+                word
+            }
+        })
+        .collect();
+    tester
+        .run(&turned[..])
+        .expect(1, &["head.parquet: the head reads vectors of width 96, and those of --target have 64"]);
+    let text: Vec<&str> = fit.iter().map(|word| if *word == "label" { "split" } else { word }).collect();
+    tester.run(&text[..]).expect(1, &["class test is none that the head knows: it knows 0, 1, 2"]);
     let other = format!("SELECT emb_classify(embedding, (SELECT h FROM 'head.parquet')) FROM '{a}'");
     tester.run(&["sql", "-c", &other]).expect(1, &["`v`) has width 64, and the head has width 96"]);
 }

@@ -10,6 +10,7 @@ mod describe;
 mod eval;
 mod figures;
 mod fit;
+mod guard;
 mod heads;
 mod hub;
 mod inputs;

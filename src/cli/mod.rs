@@ -20,6 +20,7 @@ mod eval;
 mod fit;
 mod hub;
 mod import_head;
+mod inspect;
 mod memory;
 mod nearest;
 mod print;
@@ -31,6 +32,7 @@ mod stitch;
 mod stores;
 mod sweep;
 mod translate;
+mod watch;
 
 /// Translates lakes of embeddings: turns one encoder's vectors into another's, and says how good that is.
 #[derive(Parser)]
@@ -51,6 +53,7 @@ enum Command {
     Hub(hub::Args),
     Stitch(Box<stitch::Args>),
     ImportHead(import_head::Args),
+    Inspect(inspect::Args),
     Nearest(Box<nearest::Args>),
     Sql(sql::Args),
     Run(run::Args),
@@ -85,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Describe(args) => describe::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::ImportHead(args) => import_head::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Stitch(args) => stitch::run(&args),
         Command::Hub(args) => hub::run(&args),
         Command::Nearest(args) => nearest::run(&args),

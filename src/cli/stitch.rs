@@ -2,17 +2,15 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::bail;
 use comfy_table::{CellAlignment, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Watched;
 use super::print::{Format, Options, print, print_batch};
 use super::signals::Signals;
 use super::stores::StoreOptions;
+use super::watch::watched;
 use crate::column::MethodOptions;
 use crate::kernel::head::train::Training;
 use crate::lake::stitch::{Progress, Request, Spread, Stitched, stitch};
@@ -123,12 +121,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         },
     };
     let begin = Instant::now();
-    let (progress, finished) = (Progress::default(), AtomicBool::new(false));
-    let stitched = std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch(&progress, &finished));
-        let _watched = Watched { finished: &finished, watcher: watcher.thread() };
-        stitch(&request, &progress)
-    })?;
+    let progress = Progress::default();
+    let stitched = watched("heads and pairs", (&progress.done, &progress.total), || stitch(&request, &progress))?;
     let modalities = modalities(args, &stitched)?;
     let signals = Signals::listen(())?;
     // What a signal interrupts here would stay staged beside the outputs.
@@ -213,17 +207,4 @@ fn table(stitched: &Stitched) -> Result<String, std::fmt::Error> {
     }
     writeln!(text, "{table}")?;
     Ok(text)
-}
-
-/// Shows a bar, on a terminal.
-fn watch(progress: &Progress, finished: &AtomicBool) {
-    let bar = ProgressBar::new(0);
-    let style = "{bar:30} {human_pos}/{human_len} heads and pairs, {eta} left";
-    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    while !finished.load(Ordering::Relaxed) {
-        bar.set_length(progress.total.load(Ordering::Relaxed) as u64);
-        bar.set_position(progress.done.load(Ordering::Relaxed) as u64);
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
-    bar.finish_and_clear();
 }

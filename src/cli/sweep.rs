@@ -5,16 +5,16 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::bail;
 use comfy_table::{CellAlignment, Table, presets};
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 
-use super::Watched;
 use super::print::{Format, Options, print, print_batch};
 use super::signals::{Heed, Signals};
 use super::stores::StoreOptions;
+use super::watch::watched;
 use crate::column::sweep::Grid;
 use crate::column::{Method, MethodOptions};
 use crate::lake::fit::HoldOut;
@@ -107,8 +107,6 @@ const OMEGAS: [i64; 4] = [1, 2, 4, 8];
 const DELTAS: [f64; 10] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// Methods without a grid.
 const OTHERS: [&str; 6] = ["parseval", "procrustes", "linear", "ridge", "l_ortho", "affine"];
-/// Between two lines of progress where no bar is shown.
-const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -150,12 +148,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 
     let begin = Instant::now();
-    let (progress, finished) = (Progress::default(), AtomicBool::new(false));
-    let swept = std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch(&progress, &finished));
-        let _watched = Watched { finished: &finished, watcher: watcher.thread() };
-        sweep(&request, &progress)
-    })?;
+    let progress = Progress::default();
+    let swept = watched("settings", (&progress.done, &progress.total), || sweep(&request, &progress))?;
     measured.store(true, Ordering::Relaxed);
     // What a signal interrupts here would stay staged beside the outputs.
     let stoppable = signals.stoppable(|_| eprintln!("storing the outputs; once more to stop at once"));
@@ -213,34 +207,6 @@ fn others(args: &Args) -> anyhow::Result<Vec<Method>> {
         method(name)?;
     }
     Ok(OTHERS.into_iter().filter(|name| asked(args, name)).map(method).collect::<Result<_, _>>()?)
-}
-
-/// Shows a bar on a terminal, a line now and then elsewhere.
-fn watch(progress: &Progress, finished: &AtomicBool) {
-    let begin = Instant::now();
-    let now = || (progress.done.load(Ordering::Relaxed) as u64, progress.total.load(Ordering::Relaxed) as u64);
-    if std::io::stderr().is_terminal() {
-        let bar = ProgressBar::new(0);
-        let style = "{bar:30} {human_pos}/{human_len} settings, {eta} left";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        while !finished.load(Ordering::Relaxed) {
-            let (done, total) = now();
-            bar.set_length(total);
-            bar.set_position(done);
-            std::thread::park_timeout(Duration::from_millis(100));
-        }
-        bar.finish_and_clear();
-        return;
-    }
-    let mut said = begin;
-    while !finished.load(Ordering::Relaxed) {
-        std::thread::park_timeout(Duration::from_millis(200));
-        if said.elapsed() >= REPORT_EVERY && !finished.load(Ordering::Relaxed) {
-            said = Instant::now();
-            let (done, total) = now();
-            eprintln!("{} of {} settings measured", HumanCount(done), HumanCount(total));
-        }
-    }
 }
 
 /// The table for people, and what it is of.

@@ -97,6 +97,9 @@ pub struct JobArgs {
     /// Translate files that are translations themselves: errors add up
     #[arg(long)]
     pub allow_chain: bool,
+    /// Translate files, too, that are clearly of another encoder than the translator's source; without it such a file ends the job, exit code 4
+    #[arg(long)]
+    force: bool,
     /// Remove outputs whose source is gone, once the new ones are there
     #[arg(long)]
     delete_orphans: bool,
@@ -349,6 +352,7 @@ impl Job {
             },
             overwrite: args.overwrite,
             allow_chain: args.allow_chain,
+            force: args.force,
             orphans: if args.delete_orphans { Orphans::Delete { yes: args.yes } } else { Orphans::List },
             on_bad: match args.on_bad {
                 Bad::Error => OnBad::Error,

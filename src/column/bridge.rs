@@ -102,6 +102,7 @@ impl Translator {
             source_directions: space.directions.clone(),
             source_variances: space.variances.clone(),
             calibration: None,
+            fingerprint: space.fingerprint.clone(),
             digest: String::new(),
             diagnostics: diagnostics.to_string(),
         }))
@@ -128,6 +129,7 @@ impl Translator {
             source_directions: space.directions.clone(),
             source_variances: space.variances.clone(),
             calibration: None,
+            fingerprint: space.fingerprint.clone(),
             digest: String::new(),
             diagnostics: json!({ "anchors": k }).to_string(),
         })
@@ -155,6 +157,7 @@ impl Translator {
             source_directions: Vec::new().into(),
             source_variances: Vec::new(),
             calibration: None,
+            fingerprint: None,
             digest: String::new(),
             diagnostics: json!({ "anchors": k }).to_string(),
         }))

@@ -9,6 +9,7 @@ use super::translator::Translator;
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
 use crate::kernel::confidence::{Calibration, Confidence, Coverage, Traits, deciles};
+use crate::kernel::fingerprint;
 use crate::kernel::keyed::folds;
 use crate::kernel::quality::similarities;
 use crate::kernel::translate::NotFinite;
@@ -80,6 +81,9 @@ impl Translator {
         diagnostics["confidence"] = json!({ "anchors": seen.cosines.len(), "folds": FOLDS, "deciles": tenths });
         self.diagnostics = diagnostics.to_string();
         self.calibration = Some(calibration);
+        let (anchors, width) = (source.rows(), self.source_width);
+        let directions = Rows::new(&self.source_directions, width);
+        self.fingerprint = fingerprint::Traits::new(Rows::new(&anchors, width), directions)?;
         self.digest = self.compute_digest();
         Ok(self)
     }

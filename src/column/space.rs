@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::keys::{KeyKind, Keys};
 use super::stored::{self, Builder, Digest, Kind, Stored, field};
+use crate::kernel::fingerprint::Traits;
 use crate::kernel::space::{Anchors, centred, directions, spectrum};
 use crate::kernel::svd::{DEFAULT_RCOND, polar_factor, round, widen};
 use crate::kernel::{self, Rows};
@@ -123,6 +124,8 @@ pub struct Space {
     pub directions: ScalarBuffer<f32>,
     /// Variances along them, m.
     pub variances: Vec<f64>,
+    /// What the anchors are like along them, where there are enough; no part of the digest.
+    pub fingerprint: Option<Traits>,
     /// What codes are made with.
     pub frame: Frame,
     /// Blake3 of its numbers, names and settings: equal values have equal digests.
@@ -156,7 +159,10 @@ impl Space {
             "sigma_min_kept": spectrum.conditioning.sigma_min_kept,
             "condition_number": spectrum.conditioning.condition_number(),
         });
+        let fingerprint =
+            Traits::new(Rows::new(&anchors.rows(), anchors.width), Rows::new(&directions.directions, anchors.width))?;
         let mut space = Self {
+            fingerprint,
             rank: spectrum.conditioning.rank,
             singular_values: spectrum.singular_values,
             directions: directions.directions.into(),
@@ -216,6 +222,7 @@ impl Space {
             field("singular_values", stored::numbers_type(), false),
             field("directions", stored::vectors_type(width), false),
             field("variances", stored::numbers_type(), false),
+            field("fingerprint", stored::numbers_type(), true),
             field("frame", stored::vectors_type(width), true),
             field("diagnostics", DataType::Utf8, false),
         ]);
@@ -252,6 +259,7 @@ impl Space {
             .numbers("singular_values", &self.singular_values)?
             .vectors("directions", width, &self.directions)?
             .numbers("variances", &self.variances)?
+            .optional_numbers("fingerprint", self.fingerprint.as_ref().map(Traits::numbers))?
             .optional_vectors("frame", width, frame)?
             .text("diagnostics", &self.diagnostics)
             .build()
@@ -277,6 +285,7 @@ impl Space {
             rank: usize::try_from(stored.integer("rank")?).unwrap_or(0),
             directions: stored.vectors("directions")?.1,
             variances: stored.numbers("variances")?,
+            fingerprint: stored.fingerprint()?,
             frame: stored.optional_vectors("frame")?.map_or(Frame::Anchors, |(_, frame)| Frame::Parseval(frame)),
             digest: stored.text("digest")?,
             diagnostics: stored.text("diagnostics")?,

@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Float32Type, Float64Ty
 
 use super::embedding::{self, Width};
 use super::keys::{KeyKind, Keys};
+use crate::kernel::fingerprint::Traits;
 use crate::{Error, Result};
 
 /// The version that writes.
@@ -325,6 +326,11 @@ impl<'a> Stored<'a> {
             DataType::LargeListView(_) => cell.as_list_view::<i64>().value(0),
             _ => return None,
         })
+    }
+
+    /// The field `fingerprint`: of values that have none, and of another babelake's, `None`.
+    pub fn fingerprint(&self) -> Result<Option<Traits>> {
+        Ok(if self.has("fingerprint") { Traits::from_numbers(&self.numbers("fingerprint")?) } else { None })
     }
 
     /// Vectors of one width: the width and the numbers, row-major.

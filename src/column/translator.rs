@@ -14,6 +14,7 @@ use super::stored::{self, Builder, Digest, Kind, Stored, field};
 use crate::kernel::Rows;
 use crate::kernel::confidence::Calibration;
 use crate::kernel::decoder::Member;
+use crate::kernel::fingerprint::{Fingerprint, Traits};
 use crate::kernel::space::{directions, median};
 use crate::kernel::svd::{Conditioning, round};
 use crate::kernel::translate::{Length, Translation};
@@ -54,6 +55,8 @@ pub struct Translator {
     pub source_variances: Vec<f64>,
     /// What the confidence in a row rests on, see [`Translator::fit_calibrated`].
     pub calibration: Option<Calibration>,
+    /// What the source anchors are like along their directions, where it was looked at; no part of the digest.
+    pub fingerprint: Option<Traits>,
     /// Blake3 of its numbers, names and settings: equal values have equal digests.
     pub digest: String,
     /// JSON for people; no part of the digest.
@@ -132,6 +135,7 @@ impl Translator {
             source_directions: directions.directions.into(),
             source_variances: directions.variances,
             calibration: None,
+            fingerprint: None,
             source_encoder: source.encoder,
             target_encoder: target.encoder,
             digest: String::new(),
@@ -171,6 +175,13 @@ impl Translator {
         let classes = classes.as_deref().zip(against.classes).map(|(of, given)| Classes { of, ..given });
         let against = Against { classes, ..*against };
         best::compare(&source, &matching, median(&target.norms), &against, best)
+    }
+
+    /// What rows of the source's encoder are like; `None` where that was not looked at.
+    pub fn source_fingerprint(&self) -> Option<Fingerprint<'_>> {
+        let directions = Rows::new(&self.source_directions, self.source_width);
+        let traits = self.fingerprint.as_ref().filter(|traits| traits.skews.len() <= directions.len())?;
+        Some(Fingerprint { mean: &self.source_mean, directions, traits })
     }
 
     /// Adds to the diagnostics.
@@ -228,6 +239,7 @@ impl Translator {
             field("source_directions", stored::vectors_type(source_width), false),
             field("source_variances", stored::numbers_type(), false),
             field("calibration", stored::numbers_type(), true),
+            field("fingerprint", stored::numbers_type(), true),
             field("diagnostics", DataType::Utf8, false),
         ]);
         stored::struct_type(fields)
@@ -263,6 +275,7 @@ impl Translator {
             .vectors("source_directions", source, &self.source_directions)?
             .numbers("source_variances", &self.source_variances)?
             .optional_numbers("calibration", self.calibration.as_ref().map(Calibration::numbers))?
+            .optional_numbers("fingerprint", self.fingerprint.as_ref().map(Traits::numbers))?
             .text("diagnostics", &self.diagnostics)
             .build()
     }
@@ -301,6 +314,7 @@ impl Translator {
             source_directions: stored.vectors("source_directions")?.1,
             source_variances: stored.numbers("source_variances")?,
             calibration,
+            fingerprint: stored.fingerprint()?,
             digest: stored.text("digest")?,
             diagnostics: stored.text("diagnostics")?,
         };

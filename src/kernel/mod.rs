@@ -15,6 +15,7 @@ pub mod cosine;
 pub mod decode;
 pub mod decoder;
 pub mod eigen;
+pub mod fingerprint;
 pub mod grid;
 pub mod head;
 pub mod inverse;

@@ -17,6 +17,7 @@ pub mod gate;
 pub mod hub;
 pub mod import_head;
 pub mod inputs;
+pub mod inspect;
 mod judgements;
 mod lineage;
 mod matched;

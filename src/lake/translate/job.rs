@@ -277,7 +277,11 @@ impl<'a> Board<'a> {
         let (number, encoded) = match chunk {
             Some(chunk) => {
                 let number = chunk.number();
-                let encoded = flight.rewrite.encode(chunk, scratch, &stop).map_err(Failure::Input)?;
+                let encoded = flight.rewrite.encode(chunk, scratch, &stop).map_err(|error| match error {
+                    // A file of another encoder says that the lake, or the translator, is not what the job takes it for.
+                    Error::Guard(_) if self.plan.on_bad != OnBad::SkipFile => Failure::Job(error),
+                    error => Failure::Input(error),
+                })?;
                 let Some(encoded) = encoded else { return Ok(()) };
                 (number, Some(encoded))
             }

@@ -46,6 +46,8 @@ pub struct Request {
     pub overwrite: bool,
     /// Whether inputs may be translations themselves.
     pub allow_chain: bool,
+    /// Whether files are translated that are clearly of another encoder than the translator's source.
+    pub force: bool,
     /// What to do with outputs whose source is gone.
     pub orphans: Orphans,
     /// What to do with rows and files that cannot be translated.

@@ -466,7 +466,7 @@ fn recipe(request: &Request) -> Result<Recipe> {
         }
     }
     let (settings, null_bad) = (request.settings.clone(), request.on_bad == OnBad::Null);
-    Ok(Recipe { steps, settings, null_bad, memory: Memory::default() })
+    Ok(Recipe { steps, settings, null_bad, guard: !request.force, memory: Memory::default() })
 }
 
 /// What to say where a file's vectors are not the translator's source vectors.

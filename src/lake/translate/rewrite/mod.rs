@@ -58,6 +58,8 @@ pub struct Recipe {
     pub settings: Settings,
     /// Whether a bad row becomes NULL; otherwise the first is an error.
     pub null_bad: bool,
+    /// Whether a file that is clearly of another encoder than the translator's source is an error.
+    pub guard: bool,
     /// Memory for all of them.
     pub memory: Memory,
 }

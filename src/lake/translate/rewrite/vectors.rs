@@ -9,8 +9,11 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use super::schema::vector_field;
 use super::{BadRow, Items, Recipe, Step};
 use crate::column::buffers::{Buffer as Memory, Buffers};
+use crate::column::describe::encoder_name;
 use crate::column::{Embeddings, Flaw, Translator};
+use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
+use crate::kernel::fingerprint::{MOST_ROWS, Resemblance};
 use crate::kernel::norm::norm;
 use crate::kernel::translate::NotFinite;
 use crate::lake::file::{File, VectorColumn};
@@ -80,6 +83,7 @@ pub struct Vector {
     /// Memory for pages.
     pub pages: Buffers<u8>,
     null_bad: bool,
+    guard: bool,
 }
 
 impl Vector {
@@ -100,6 +104,7 @@ impl Vector {
             buffers: recipe.memory.numbers.clone(),
             pages: recipe.memory.pages.clone(),
             null_bad: recipe.null_bad,
+            guard: recipe.guard,
         }
     }
 
@@ -131,6 +136,9 @@ impl Vector {
             row: first + flaw.row().unwrap_or_default() as u64,
             flaw,
         }));
+        if self.guard && first == 0 {
+            self.check_model(file, &view)?;
+        }
         let count = view.len() * translator.target_width;
         let mut translated = self.buffers.take(count);
         translated.set_len(count);
@@ -154,6 +162,24 @@ impl Vector {
             self.check_f16(file, first, &translated)?;
         }
         Ok((self.array(translated, view.nulls(), view.len())?, confidences))
+    }
+
+    /// Refuses rows that are clearly of another encoder. The first ones tell: an encoder is one from a file's first row to its last.
+    fn check_model(&self, file: &File, rows: &Embeddings) -> Result<()> {
+        let Some(fingerprint) = self.translator.source_fingerprint() else { return Ok(()) };
+        let finite = (0..rows.len()).filter_map(|row| rows.row(row)).filter(|row| row.iter().all(|x| x.is_finite()));
+        let rows: Vec<f32> = finite.take(MOST_ROWS).flatten().copied().collect();
+        let found = fingerprint.judge(Rows::new(&rows, self.translator.source_width));
+        match found.filter(Resemblance::is_other) {
+            None => Ok(()),
+            Some(found) => Err(Error::Guard(format!(
+                "{}: column `{}`: its rows are not of the encoder that the translator is for, {}, though the width is the same: {found}. Look at the \
+                 lake with `babelake inspect`; --force translates them all the same",
+                file.shown(),
+                self.column.name,
+                encoder_name(&self.translator.source_encoder),
+            ))),
+        }
     }
 
     fn check_f16(&self, file: &File, first: u64, translated: &[f32]) -> Result<()> {
