@@ -75,8 +75,8 @@ struct Chain<'g> {
     labels: Option<Keys>,
     /// The names of what the layers give.
     nodes: Vec<&'g str>,
-    /// Whether the logits were there.
-    ended: bool,
+    /// The operator that ended the chain.
+    ended: Option<&'g str>,
 }
 
 impl<'g> Chain<'g> {
@@ -98,7 +98,7 @@ impl<'g> Chain<'g> {
             layers: Vec::new(),
             labels: None,
             nodes: Vec::new(),
-            ended: false,
+            ended: None,
         })
     }
 
@@ -108,10 +108,10 @@ impl<'g> Chain<'g> {
             return Err("has no output".to_owned());
         };
         let operator = node.op_type.as_str();
-        if self.ended {
+        if let Some(end) = self.ended {
             let one = self.layers.last().is_some_and(|last| last.outputs == 1);
             let known = AFTER.contains(&operator) || (one && OTHER.contains(&operator));
-            return known.then_some(()).ok_or_else(|| "comes after the logits: it is no part of a head".to_owned());
+            return known.then_some(()).ok_or_else(|| format!("comes after {end}, with which a head ends"));
         }
         if !node.input.iter().any(|input| self.is_value(input)) {
             return self.make(node, output);
@@ -135,9 +135,9 @@ impl<'g> Chain<'g> {
             "Add" => self.add(node)?,
             "LinearClassifier" => {
                 self.classify(node)?;
-                self.ended = true;
+                self.ended = Some(operator);
             }
-            _ if ENDS.contains(&operator) && !self.layers.is_empty() => self.ended = true,
+            _ if ENDS.contains(&operator) && !self.layers.is_empty() => self.ended = Some(operator),
             _ => {
                 return Err(
                     "is no part of a head: Gemm, or MatMul and Add, with Relu, Tanh or Cos between them, and LinearClassifier are"
