@@ -21,6 +21,8 @@ mod nearest;
 mod print;
 mod record;
 mod run;
+#[cfg(feature = "encode")]
+mod scale_study;
 mod signals;
 mod sql;
 mod stitch;
@@ -47,6 +49,8 @@ enum Command {
     Hub(hub::Args),
     Stitch(Box<stitch::Args>),
     ImportHead(import_head::Args),
+    #[cfg(feature = "encode")]
+    ScaleStudy(Box<scale_study::Args>),
     Nearest(Box<nearest::Args>),
     Sql(sql::Args),
     Run(run::Args),
@@ -82,6 +86,8 @@ pub fn run() -> ExitCode {
         Command::Sweep(args) => sweep::run(&args),
         Command::ImportHead(args) => import_head::run(&args),
         Command::Stitch(args) => stitch::run(&args),
+        #[cfg(feature = "encode")]
+        Command::ScaleStudy(args) => scale_study::run(&args),
         Command::Hub(args) => hub::run(&args),
         Command::Nearest(args) => nearest::run(&args),
         Command::Sql(args) => sql::run(args),

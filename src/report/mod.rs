@@ -2,5 +2,7 @@
 
 pub mod hub;
 mod plot;
+#[cfg(feature = "encode")]
+pub mod scale_study;
 pub mod sensitivity;
 pub mod stitch;
