@@ -74,50 +74,141 @@ fn a_head_is_stored_and_reads_native_and_translated_rows() {
 
 /// What scikit-learn gives for the first rows of `digits_mlp_a` (tests/data/make_heads.py).
 #[derive(serde::Deserialize)]
+#[cfg_attr(not(feature = "onnx"), expect(dead_code, reason = "some are of ONNX files only"))]
 struct Given {
     linear: Vec<Vec<f64>>,
     binary: Vec<f64>,
     stack: Vec<Vec<f64>>,
+    strings: Vec<Vec<f64>>,
+    pair: Vec<f64>,
+    torch: Vec<Vec<f64>>,
+    plain: Vec<Vec<f64>>,
+}
+
+fn data(name: &str) -> String {
+    format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn given() -> Given {
+    serde_json::from_str(&std::fs::read_to_string(data("heads.json")).unwrap()).unwrap()
+}
+
+/// What `emb_logits` or `emb_probabilities` gives for those rows.
+fn numbers(tester: &World, name: &str, call: &str) -> Vec<Vec<f64>> {
+    let sql = format!(
+        "SELECT unnest(l) AS l FROM (SELECT id, {call}(embedding, (SELECT h FROM '{name}.parquet')) AS l FROM '{}' WHERE id < 20 ORDER BY id)",
+        digits("mlp_a")
+    );
+    let csv = tester.run(&["sql", "--format", "csv", "--max-rows", "0", "-c", &sql]).expect(0, &[]).stdout;
+    let all: Vec<f64> = csv.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+    all.chunks(all.len() / 20).map(<[f64]>::to_vec).collect()
+}
+
+fn near(got: &[Vec<f64>], want: &[Vec<f64>]) {
+    assert_eq!(got.len(), want.len());
+    let pairs = got.iter().flatten().zip(want.iter().flatten());
+    let most = pairs.clone().map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f64::max);
+    println!("within {most:.1e}");
+    assert!(most < 1e-5, "{:?}", pairs.collect::<Vec<_>>());
+}
+
+/// The one logit of two classes is that of the second, beside 0.
+fn two(logits: &[f64]) -> Vec<Vec<f64>> {
+    logits.iter().map(|&z| vec![0.0, z]).collect()
 }
 
 #[test]
 fn heads_of_scikit_learn_give_the_same_logits_here() {
-    let tester = World::new();
-    let data = |name: &str| format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
-    let given: Given = serde_json::from_str(&std::fs::read_to_string(data("heads.json")).unwrap()).unwrap();
+    let (tester, given) = (World::new(), given());
     let import = |name: &str, more: &[&str]| {
         let (from, to) = (data(&format!("head_{name}.safetensors")), format!("{name}.parquet"));
         tester.run(&[&["import-head", &from, "-o", &to][..], more].concat()[..]).expect(0, &[]).stdout
     };
-    let numbers = |name: &str, call: &str| -> Vec<Vec<f64>> {
-        let sql = format!(
-            "SELECT unnest(l) AS l FROM (SELECT id, {call}(embedding, (SELECT h FROM '{name}.parquet')) AS l FROM '{}' WHERE id < 20 ORDER BY id)",
-            digits("mlp_a")
-        );
-        let csv = tester.run(&["sql", "--format", "csv", "--max-rows", "0", "-c", &sql]).expect(0, &[]).stdout;
-        let all: Vec<f64> = csv.lines().skip(1).map(|line| line.parse().unwrap()).collect();
-        all.chunks(all.len() / 20).map(<[f64]>::to_vec).collect()
-    };
-    let near = |got: &[Vec<f64>], want: &[Vec<f64>]| {
-        assert_eq!(got.len(), want.len());
-        let pairs = got.iter().flatten().zip(want.iter().flatten());
-        assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-5 * b.abs().max(1.0)), "{:?}", pairs.collect::<Vec<_>>());
-    };
     let said = import("linear", &["--encoder", "mlp_a"]);
     assert!(said.contains("widths: 64 -> 10") && said.contains("encoder: mlp_a"), "{said}");
-    near(&numbers("linear", "emb_logits"), &given.linear);
-    // The one logit of two classes is that of the second, beside 0.
+    near(&numbers(&tester, "linear", "emb_logits"), &given.linear);
     import("binary", &["--labels", "small,large"]);
-    near(&numbers("binary", "emb_logits"), &given.binary.iter().map(|&z| vec![0.0, z]).collect::<Vec<_>>());
+    near(&numbers(&tester, "binary", "emb_logits"), &two(&given.binary));
     let said = import("stack", &["--activation", "relu"]);
     assert!(said.contains("widths: 64 -> 12 (relu) -> 8 (relu) -> 10"), "{said}");
-    near(&numbers("stack", "emb_probabilities"), &given.stack);
+    near(&numbers(&tester, "stack", "emb_probabilities"), &given.stack);
+}
+
+/// As skl2onnx and PyTorch write them.
+#[cfg(feature = "onnx")]
+#[test]
+fn heads_in_onnx_give_the_same_logits_here() {
+    let (tester, given) = (World::new(), given());
+    let import = |name: &str, more: &[&str], words: &[&str]| {
+        let (from, to) = (data(&format!("head_{name}.onnx")), format!("{name}.parquet"));
+        let said = tester.run(&[&["import-head", &from, "-o", &to][..], more].concat()[..]).expect(0, &[]).stdout;
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    };
+    let logits = |name: &str| numbers(&tester, name, "emb_logits");
+    import("linear", &["--encoder", "mlp_a"], &["64 -> 10", "labels: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9", "encoder: mlp_a"]);
+    near(&logits("linear"), &given.linear);
+    import("binary", &[], &["64 -> 2", "labels: 0, 1"]);
+    near(&logits("binary"), &two(&given.binary));
+    import("strings", &[], &["64 -> 3", "labels: 'low', 'mid', 'top'"]);
+    near(&logits("strings"), &given.strings);
+    import("stack", &[], &["64 -> 12 (relu) -> 8 (relu) -> 10", "labels: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"]);
+    near(&numbers(&tester, "stack", "emb_probabilities"), &given.stack);
+    import("pair", &[], &["64 -> 5 (tanh) -> 2", "labels: 'large', 'small'"]);
+    let pair: Vec<Vec<f64>> = given.pair.iter().map(|&p| vec![1.0 - p, p]).collect();
+    near(&numbers(&tester, "pair", "emb_probabilities"), &pair);
+    import("torch", &["--labels", "x,y,z"], &["64 -> 6 (tanh) -> 3", "labels: 'x', 'y', 'z'"]);
+    near(&logits("torch"), &given.torch);
+    import("plain", &[], &["64 -> 6 (cos) -> 3", "labels: 0, 1, 2"]);
+    near(&logits("plain"), &given.plain);
+
+    // Told by its content where its name does not.
+    std::fs::copy(data("head_torch.onnx"), tester.path("head.bin")).unwrap();
+    tester.run(&["import-head", "head.bin", "-o", "bin.parquet"]).expect(0, &[]);
+    near(&logits("bin"), &given.torch);
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn onnx_files_that_are_no_heads_are_said() {
+    let tester = World::new();
+    let refused = |file: &str, more: &[&str], words: &[&str]| {
+        tester.run(&[&["import-head", file, "-o", "h.parquet"][..], more].concat()[..]).expect(1, words);
+        assert!(!tester.exists("h.parquet"));
+    };
+    let file = data("head_attention.onnx");
+    refused(&file, &[], &["head_attention.onnx: node `/act/Erf` (Erf) is no part of a head: Gemm, or MatMul and Add"]);
+    let words = ["head_outside.onnx: node `/0/Gemm` (Gemm) needs tensor `0.weight`, which is in another file"];
+    refused(&data("head_outside.onnx"), &[], &words);
+    let file = data("head_torch.onnx");
+    refused(
+        &file,
+        &["--activation", "relu"],
+        &["is an ONNX file, which tells its layers", "leave out --layer and --activation"],
+    );
+    refused(&file, &["--layer", "0.weight,0.bias"], &["leave out --layer and --activation"]);
+    refused(&file, &["--labels", "a,b"], &["gives 3 logits, and 2 labels are named"]);
+    tester.file("text.onnx", "no graph");
+    refused("text.onnx", &[], &["text.onnx: is no ONNX file"]);
+    tester.file("empty.onnx", "");
+    refused("empty.onnx", &[], &["empty.onnx: is no ONNX file: it has no graph"]);
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(tester.path("short.onnx"), &whole[..whole.len() / 2]).unwrap();
+    refused("short.onnx", &[], &["short.onnx: is no ONNX file"]);
+}
+
+#[cfg(not(feature = "onnx"))]
+#[test]
+fn onnx_files_need_another_build() {
+    let tester = World::new();
+    let words =
+        ["is an ONNX file, and this babelake reads none: build it with `--features onnx`, or export safetensors"];
+    tester.run(&["import-head", &data("head_linear.onnx"), "-o", "h.parquet"]).expect(1, &words);
+    assert!(!tester.exists("h.parquet"));
 }
 
 #[test]
 fn heads_that_cannot_be_read_are_said() {
     let tester = World::new();
-    let data = |name: &str| format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
     let refused = |file: &str, more: &[&str], words: &[&str]| {
         tester.run(&[&["import-head", file, "-o", "h.parquet"][..], more].concat()[..]).expect(1, words);
         assert!(!tester.exists("h.parquet"));

@@ -24,6 +24,8 @@ mod registry;
 mod report;
 mod s3;
 mod s3_server;
+#[cfg(feature = "encode")]
+mod scale_study;
 mod signals;
 mod sink;
 mod slt;

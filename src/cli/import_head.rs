@@ -14,15 +14,18 @@ use crate::lake::import_head::{Request, import_head, store};
 ///
 /// Reads a safetensors file: a stack of PyTorch's Linear layers (`0.weight`, `0.bias`, `2.weight`, ...; weights are outputs x inputs), or
 /// scikit-learn's logistic regression (`coef_`, `intercept_`; the one logit of two classes becomes two). Other names are
-/// mapped by --layer. What comes out is a head as emb_head trains it: emb_classify, emb_logits, emb_probabilities.
+/// mapped by --layer. Builds with the feature onnx read ONNX files too: chains of Gemm, or MatMul and Add, with Relu, Tanh or Cos between them, and
+/// LinearClassifier; layers, what is between them, and labels are the file's. What comes out is a head as emb_head trains it: emb_classify, emb_logits,
+/// emb_probabilities.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   babelake import-head head.safetensors -o head.parquet --activation relu --labels cat,dog,bird
+  babelake import-head model.onnx -o head.parquet
   babelake import-head model.safetensors -o head.parquet --layer classifier.out_proj.weight,classifier.out_proj.bias
   python: save_file({'coef_': np.ascontiguousarray(model.coef_), 'intercept_': model.intercept_}, 'head.safetensors')
       safetensors.numpy writes memory as it lies, and scikit-learn's coefficients may lie column by column")]
 pub struct Args {
-    /// The safetensors file
+    /// The file: safetensors or ONNX
     file: String,
     /// File to store the head in
     #[arg(short, long)]
@@ -36,7 +39,7 @@ pub struct Args {
     /// What is between layers: relu, tanh or cos
     #[arg(long, value_parser = activation)]
     activation: Option<Activation>,
-    /// Labels of the classes, in the order of the logits [default: 0,1,2,...]
+    /// Labels of the classes, in the order of the logits [default: those in an ONNX file, or 0,1,2,...]
     #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
     labels: Vec<String>,
     /// Name of the encoder whose vectors the head reads

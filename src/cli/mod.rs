@@ -26,6 +26,8 @@ mod nearest;
 mod print;
 mod record;
 mod run;
+#[cfg(feature = "encode")]
+mod scale_study;
 mod signals;
 mod sql;
 mod stitch;
@@ -54,6 +56,8 @@ enum Command {
     Stitch(Box<stitch::Args>),
     ImportHead(import_head::Args),
     Inspect(inspect::Args),
+    #[cfg(feature = "encode")]
+    ScaleStudy(Box<scale_study::Args>),
     Nearest(Box<nearest::Args>),
     Sql(sql::Args),
     Run(run::Args),
@@ -90,6 +94,8 @@ pub fn run() -> ExitCode {
         Command::ImportHead(args) => import_head::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Stitch(args) => stitch::run(&args),
+        #[cfg(feature = "encode")]
+        Command::ScaleStudy(args) => scale_study::run(&args),
         Command::Hub(args) => hub::run(&args),
         Command::Nearest(args) => nearest::run(&args),
         Command::Sql(args) => sql::run(args),

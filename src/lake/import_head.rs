@@ -1,8 +1,9 @@
-//! Heads from outside: linear layers in a safetensors file, as PyTorch names them and as scikit-learn's logistic regression is exported.
+//! Heads from outside: linear layers in a safetensors file, as PyTorch names them and as scikit-learn's logistic regression is exported, or
+//! in an ONNX file.
 
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Place;
 use super::stored::write_values;
@@ -10,19 +11,30 @@ use crate::column::{Head, Keys};
 use crate::kernel::head::{Activation, Layer};
 use crate::{Error, Result};
 
+#[cfg(feature = "onnx")]
+mod onnx;
+
 /// What to make a head of.
 #[derive(Debug)]
 pub struct Request {
-    /// The safetensors file.
+    /// The file: safetensors, or ONNX in builds that read it.
     pub file: Place,
     /// The tensors of each layer, the first layer first: its weight (outputs x inputs), and its bias where it has one. Found where none are named.
     pub layers: Vec<(String, Option<String>)>,
     /// What is between layers.
     pub activation: Option<Activation>,
-    /// The classes' labels, in the order of the logits; 0, 1, ... where absent.
+    /// The classes' labels, in the order of the logits; where absent those of the file, or 0, 1, ...
     pub labels: Option<Keys>,
     /// The name of the encoder whose vectors it reads.
     pub encoder: String,
+}
+
+/// What a file holds.
+struct Found {
+    layers: Vec<Layer>,
+    labels: Option<Keys>,
+    /// What it was read from, for people.
+    diagnostics: Value,
 }
 
 /// Reads the head.
@@ -30,51 +42,23 @@ pub fn import_head(request: &Request) -> Result<Head> {
     let shown = request.file.shown();
     let wrong = |message: String| Error::file(shown, message);
     let bytes = request.file.file()?.read()?;
-    let tensors =
-        SafeTensors::deserialize(&bytes).map_err(|error| wrong(format!("is no safetensors file: {error}")))?;
-    let names = if request.layers.is_empty() { find(&tensors).map_err(wrong)? } else { request.layers.clone() };
-    let last = names.len() - 1;
-    if last > 0 && request.activation.is_none() {
-        return Err(wrong(format!(
-            "has {} layers: say what is between them, --activation relu, tanh or cos",
-            names.len()
-        )));
-    }
-    let mut layers = Vec::with_capacity(names.len());
-    for (i, (weight, bias)) in names.iter().enumerate() {
-        let (shape, weight) = read(&tensors, weight).map_err(wrong)?;
-        let [mut outputs, inputs] = shape[..] else {
-            return Err(wrong(format!(
-                "tensor `{}` has {} dimensions: a layer's weight has 2, outputs and inputs",
-                names[i].0,
-                shape.len()
-            )));
-        };
-        let mut bias = match bias {
-            Some(bias) => read(&tensors, bias).map_err(wrong)?.1,
-            None => vec![0.0; outputs],
-        };
-        if bias.len() != outputs {
-            return Err(wrong(format!(
-                "layer {i}: the weight has {outputs} outputs and the bias {} numbers",
-                bias.len()
-            )));
-        }
-        let mut rows = weight;
-        if i == last && outputs == 1 {
-            // One logit for two classes is the difference of theirs.
-            rows.splice(0..0, vec![0.0; inputs]);
-            bias.insert(0, 0.0);
-            outputs = 2;
-        }
-        let transposed = (0..inputs * outputs).map(|at| rows[(at % outputs) * inputs + at / outputs]).collect();
-        let activation = if i == last { Activation::Identity } else { request.activation.unwrap_or(Activation::Relu) };
-        layers.push(Layer { inputs, outputs, activation, weight: transposed, bias });
+    let found = if is_onnx(request.file.name(), &bytes) {
+        read_onnx(request, &bytes)
+    } else {
+        read_safetensors(request, &bytes)
+    };
+    let Found { mut layers, labels, diagnostics } = found.map_err(wrong)?;
+    if let Some(last) = layers.last_mut().filter(|last| last.outputs == 1) {
+        // One logit for two classes is the difference of theirs.
+        last.outputs = 2;
+        last.weight = last.weight.iter().flat_map(|&weight| [0.0, weight]).collect();
+        last.bias.insert(0, 0.0);
     }
     let classes = layers.last().map_or(0, |last| last.outputs);
-    let labels = match &request.labels {
+    let labels = match request.labels.as_ref().or(labels.as_ref()) {
         Some(labels) if labels.len() != classes => {
-            return Err(wrong(format!("gives {classes} logits, and {} labels are named", labels.len())));
+            let whose = if request.labels.is_some() { "are named" } else { "are in the file" };
+            return Err(wrong(format!("gives {classes} logits, and {} labels {whose}", labels.len())));
         }
         Some(labels) => labels.clone(),
         None => Keys::Int((0..classes as i64).collect()),
@@ -86,9 +70,68 @@ pub fn import_head(request: &Request) -> Result<Head> {
         layers,
         settings: json!({ "kind": "imported", "file": blake3::hash(&bytes).to_hex().to_string() }).to_string(),
         digest: String::new(),
-        diagnostics: json!({ "tensors": names.iter().map(|(weight, _)| weight).collect::<Vec<_>>() }).to_string(),
+        diagnostics: diagnostics.to_string(),
     };
     head.checked().map_err(|error| wrong(error.to_string()))
+}
+
+/// ONNX begins with the number of its first field, safetensors with a length of 8 bytes and a brace.
+fn is_onnx(name: &str, bytes: &[u8]) -> bool {
+    let named = name.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("onnx"));
+    named || (bytes.first() == Some(&8) && bytes.get(8) != Some(&b'{'))
+}
+
+#[cfg(feature = "onnx")]
+fn read_onnx(request: &Request, bytes: &[u8]) -> Result<Found, String> {
+    if !request.layers.is_empty() || request.activation.is_some() {
+        return Err(
+            "is an ONNX file, which tells its layers and what is between them: leave out --layer and --activation"
+                .to_owned(),
+        );
+    }
+    onnx::read(bytes)
+}
+
+#[cfg(not(feature = "onnx"))]
+fn read_onnx(_: &Request, _: &[u8]) -> Result<Found, String> {
+    let message =
+        "is an ONNX file, and this babelake reads none: build it with `--features onnx`, or export safetensors";
+    Err(message.to_owned())
+}
+
+fn read_safetensors(request: &Request, bytes: &[u8]) -> Result<Found, String> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| format!("is no safetensors file: {error}"))?;
+    let names = if request.layers.is_empty() { find(&tensors)? } else { request.layers.clone() };
+    let last = names.len() - 1;
+    if last > 0 && request.activation.is_none() {
+        return Err(format!("has {} layers: say what is between them, --activation relu, tanh or cos", names.len()));
+    }
+    let mut layers = Vec::with_capacity(names.len());
+    for (i, (weight, bias)) in names.iter().enumerate() {
+        let (shape, rows) = read(&tensors, weight)?;
+        let [outputs, inputs] = shape[..] else {
+            return Err(format!(
+                "tensor `{weight}` has {} dimensions: a layer's weight has 2, outputs and inputs",
+                shape.len()
+            ));
+        };
+        let bias = match bias {
+            Some(bias) => read(&tensors, bias)?.1,
+            None => vec![0.0; outputs],
+        };
+        if bias.len() != outputs {
+            return Err(format!("layer {i}: the weight has {outputs} outputs and the bias {} numbers", bias.len()));
+        }
+        let activation = if i == last { Activation::Identity } else { request.activation.unwrap_or(Activation::Relu) };
+        layers.push(Layer { inputs, outputs, activation, weight: transposed(&rows, outputs, inputs), bias });
+    }
+    let diagnostics = json!({ "tensors": names.iter().map(|(weight, _)| weight).collect::<Vec<_>>() });
+    Ok(Found { layers, labels: None, diagnostics })
+}
+
+/// The transpose of `rows` x `columns` numbers.
+fn transposed(numbers: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..rows * columns).map(|at| numbers[(at % rows) * columns + at / rows]).collect()
 }
 
 /// Stores a head as a file of one row; see [`Place::check_writable`] for what is not replaced.

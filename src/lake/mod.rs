@@ -26,6 +26,8 @@ mod output;
 mod partitions;
 pub mod place;
 mod quality;
+#[cfg(feature = "encode")]
+pub mod scale_study;
 pub mod stitch;
 pub mod stored;
 pub mod sweep;

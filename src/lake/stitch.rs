@@ -333,16 +333,25 @@ const PART: usize = 4096;
 
 /// The share of rows that a head gives their class.
 fn accuracy(head: &Head, rows: Rows<'_>, truth: &[usize]) -> Result<f64> {
+    Ok(share(&classes_of(head, rows)?, truth))
+}
+
+/// The share of classes that are the others.
+pub(super) fn share(found: &[usize], others: &[usize]) -> f64 {
+    let same = found.iter().zip(others).filter(|(class, other)| class == other).count();
+    same as f64 / found.len().max(1) as f64
+}
+
+/// The class that a head gives each row, by its place among the head's labels.
+pub(super) fn classes_of(head: &Head, rows: Rows<'_>) -> Result<Vec<usize>> {
     let parts: Vec<usize> = (0..rows.len()).step_by(PART).collect();
-    let right = parts.into_par_iter().map(|first| -> Result<usize> {
+    let classes = parts.into_par_iter().map(|first| -> Result<Vec<usize>> {
         let count = PART.min(rows.len() - first);
         let found = logits(&head.layers, count, |i| Some(rows.row(first + i)), &mut Scratch::default());
         let found = found.map_err(|bad| Error::Invalid(format!("test row {} is not finite", first + bad.row)))?;
-        let classes = found.chunks_exact(head.labels.len().max(1)).map(highest);
-        Ok(classes.zip(&truth[first..]).filter(|(class, own)| *class == Some(**own)).count())
+        Ok(found.chunks_exact(head.labels.len().max(1)).map(|logits| highest(logits).unwrap_or_default()).collect())
     });
-    let right: usize = right.collect::<Result<Vec<_>>>()?.into_iter().sum();
-    Ok(right as f64 / rows.len().max(1) as f64)
+    Ok(classes.collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// A pair, a seed, and what was measured.
