@@ -34,3 +34,4 @@ mod stored;
 mod sweep;
 mod tester;
 mod translate;
+mod writers;

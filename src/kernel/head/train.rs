@@ -82,6 +82,9 @@ impl Progress {
     }
 }
 
+/// What a training ends with that cannot go on.
+const NOT_FINITE: &str = "the loss is not finite: the rows, or their scale, are too large";
+
 /// Rows of a block: their numbers stay in the cache between the two products.
 const BLOCK: usize = 512;
 /// Rows whose gradients are summed in `f32`.
@@ -112,7 +115,7 @@ pub fn train(
     let Some(param) = state.get_best_param() else { return Err(Error::Training("no step could be taken".to_owned())) };
     let loss = state.get_best_cost();
     if !loss.is_finite() {
-        return Err(Error::Training("the loss is not finite: the rows, or their scale, are too large".to_owned()));
+        return Err(Error::Training(NOT_FINITE.to_owned()));
     }
     let converged =
         !matches!(state.get_termination_status(), TerminationStatus::Terminated(TerminationReason::MaxItersReached));
@@ -302,6 +305,10 @@ impl CostFunction for &Problem<'_> {
     fn cost(&self, param: &Self::Param) -> Result<f64, Failure> {
         let evaluated = self.evaluate(param);
         let loss = evaluated.0;
+        if !(loss.is_finite() && evaluated.1.iter().all(|x| x.is_finite())) {
+            // The search for a step would go on for ever.
+            return Err(Failure::msg(NOT_FINITE));
+        }
         self.progress.tell(loss);
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((param.clone(), evaluated));
         Ok(loss)
@@ -517,9 +524,15 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_overflow_are_an_error() {
-        let values = [f32::MAX, f32::MAX, -f32::MAX, f32::MAX];
-        let found = train(Rows::new(&values, 2), &[0, 1], 2, &plain(&[], Activation::Relu, 1e-4), &Progress::default());
-        assert!(found.is_err() || found.is_ok_and(|trained| trained.loss.is_finite()));
+    fn rows_that_overflow_end() {
+        for (values, hidden) in [([3e38, 3e38, -3e38, 3e38], &[][..]), ([f32::MAX, 0.0, 0.0, f32::MAX], &[4, 4])] {
+            let training = plain(hidden, Activation::Relu, 1e-4);
+            let found = train(Rows::new(&values, 2), &[0, 1], 2, &training, &Progress::default());
+            let ended = match &found {
+                Ok(trained) => trained.loss.is_finite(),
+                Err(error) => error.to_string().contains("not finite"),
+            };
+            assert!(ended, "{found:?}");
+        }
     }
 }
