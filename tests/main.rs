@@ -12,6 +12,7 @@ mod figures;
 mod fit;
 mod heads;
 mod hub;
+mod import;
 mod inputs;
 mod kills;
 mod lake;
