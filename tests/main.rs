@@ -13,6 +13,7 @@ mod fit;
 mod guard;
 mod heads;
 mod hub;
+mod import;
 mod inputs;
 mod kills;
 mod lake;

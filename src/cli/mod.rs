@@ -19,6 +19,7 @@ mod describe;
 mod eval;
 mod fit;
 mod hub;
+mod import;
 mod import_head;
 mod inspect;
 mod memory;
@@ -54,6 +55,7 @@ enum Command {
     Sweep(sweep::Args),
     Hub(hub::Args),
     Stitch(Box<stitch::Args>),
+    Import(Box<import::Args>),
     ImportHead(import_head::Args),
     Inspect(inspect::Args),
     #[cfg(feature = "encode")]
@@ -68,6 +70,7 @@ Examples:
   babelake fit --source fr.parquet --target en.parquet --key id -o fr_en.parquet
   babelake translate fr/ --to fr_as_en/ --translator fr_en.parquet
   babelake eval --old-docs fr/ --translated fr_as_en/ --native en.parquet --key id
+  babelake import base.npy -o base.parquet              other formats to tables: npy, fbin, JSON lines, ...
   babelake describe fr_en.parquet                       what it is, and how good
   babelake sweep fr.parquet en.parquet --key id         every method and setting compared on held-out rows
   babelake sql -c \"SELECT count(*) FROM 'fr_as_en/'\"   files and folders are tables; without -c type SQL
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
         Command::Anchors(args) => anchors::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::ImportHead(args) => import_head::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Stitch(args) => stitch::run(&args),

@@ -24,7 +24,7 @@ use crate::kernel::block::BLOCK_ROWS;
 use crate::{Error, Result};
 
 /// Names that an embedding column has when nobody says otherwise, the first one found counts.
-const USUAL_NAMES: [&str; 4] = ["embedding", "embeddings", "vector", "emb"];
+pub const USUAL_NAMES: [&str; 4] = ["embedding", "embeddings", "vector", "emb"];
 
 /// Bytes of a batch, about: larger than any cache, smaller than any budget.
 const BATCH_BYTES: usize = 4 << 20;
@@ -387,6 +387,6 @@ fn no_footer(source: &Source, error: &ParquetError) -> String {
     if head.is_ok_and(|head| head.as_ref() == b"PAR1") {
         format!("begins as a Parquet file and has no usable footer: it is cut off or damaged ({error})")
     } else {
-        "is not a Parquet file".to_owned()
+        "is not a Parquet file: `babelake import` makes one of npy, fbin, JSON lines and more".to_owned()
     }
 }

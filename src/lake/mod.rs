@@ -15,6 +15,7 @@ pub mod fit;
 mod folder;
 pub mod gate;
 pub mod hub;
+pub mod import;
 pub mod import_head;
 pub mod inputs;
 pub mod inspect;

@@ -107,6 +107,16 @@ impl Place {
         &self.path
     }
 
+    /// The URL, encoded as URLs are.
+    pub fn url(&self) -> Result<Url> {
+        let unusable = |error: &dyn std::fmt::Display| Error::file(&self.shown, format!("is no usable URL: {error}"));
+        let mut url = Url::parse(&self.home.url).map_err(|error| unusable(&error))?;
+        let mut segments = url.path_segments_mut().map_err(|()| unusable(&"it has no path"))?;
+        segments.clear().extend(self.path.parts().map(|part| part.as_ref().to_owned()));
+        drop(segments);
+        Ok(url)
+    }
+
     /// The runtime that the store's requests run on.
     pub fn runtime(&self) -> &Handle {
         &self.home.runtime

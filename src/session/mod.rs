@@ -17,6 +17,7 @@ use crate::kernel::head::train::Progress;
 mod client;
 mod disk;
 mod embedding;
+pub mod file;
 mod files;
 mod folders;
 pub(crate) mod layout;
