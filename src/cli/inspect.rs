@@ -16,7 +16,7 @@ use crate::lake::{Inputs, Place};
 
 /// Group the files of a lake by the model that their vectors are of, and list those that differ
 ///
-/// The first rows of every file are looked at, up to 2,048. Files are of one model where the rows of each vary in the directions of the
+/// The first rows of every file are looked at, up to 2,048. Files are of one model where the rows of one vary in the directions of the
 /// other's; a slice of a model's rows (one topic, one year) is still of that model. With --translator the files that are clearly not of its
 /// source's encoder are named, and the exit code is 4 where there are any.
 #[derive(Debug, clap::Args)]

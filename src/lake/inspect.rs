@@ -1,7 +1,7 @@
 //! What a lake holds: its files by the model that their vectors are of.
 //!
-//! The first rows of every file are looked at. Two files are of one model where the rows of each resemble those of the other, see
-//! [`crate::kernel::fingerprint`]; translated files are of one where they are by one translator.
+//! The first rows of every file are looked at. Two files are of one model where the rows of one resemble those of the other, see
+//! [`crate::kernel::fingerprint`]: a slice resembles all rows, which vary in more directions than it does. Translated files are of one where they are by one translator.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -187,7 +187,7 @@ fn look(file: &File, path: String, request: &Request, translator: Option<&Transl
     Ok(Looked { found, rows, own })
 }
 
-/// Whether the rows of both resemble those of the other.
+/// Whether the rows of one resemble those of the other.
 fn is_one(a: &Looked, b: &Looked) -> bool {
     let resembles = |a: &Looked, b: &Looked| match (&a.own, a.found.width) {
         (Some(own), Some(width)) => {
@@ -195,7 +195,7 @@ fn is_one(a: &Looked, b: &Looked) -> bool {
         }
         _ => false,
     };
-    a.found.width == b.found.width && resembles(a, b) && resembles(b, a)
+    a.found.width == b.found.width && (resembles(a, b) || resembles(b, a))
 }
 
 /// Files in the order of their rows begin a model, or join the first whose first file they resemble.
