@@ -7,7 +7,8 @@ use datafusion::prelude::SessionContext;
 
 fn ours() -> Vec<String> {
     let scalars = babelake::functions::scalars().into_iter().map(|function| function.name().to_owned());
-    let aggregates = babelake::functions::aggregates().into_iter().map(|function| function.name().to_owned());
+    let aggregates =
+        babelake::functions::aggregates(&Default::default()).into_iter().map(|function| function.name().to_owned());
     let mut names: Vec<String> = scalars.chain(aggregates).collect();
     names.sort();
     names

@@ -1,17 +1,16 @@
 //! `babelake import`: other formats to Parquet.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use anyhow::bail;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 
-use super::Watched;
 use super::signals::{Ended, Signals};
 use super::stores::StoreOptions;
+use super::watch::{Now, shown};
 use crate::lake::Place;
 use crate::lake::import::{Format, Import, Progress, Request};
 use crate::session;
@@ -62,9 +61,6 @@ pub struct Args {
     stores: StoreOptions,
 }
 
-/// Between two lines of progress where no bar is shown.
-const REPORT_EVERY: Duration = Duration::from_secs(10);
-
 fn format(name: &str) -> Result<Format, String> {
     name.parse().map_err(|()| format!("one of {} is expected", Format::names()))
 }
@@ -101,10 +97,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = session::Settings { stores: Some(Arc::clone(&stores)), ..Default::default() };
     let context = session::context(&settings)?;
     let signals = Signals::listen(())?;
-    let finished = AtomicBool::new(false);
-    let ended = std::thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch(&progress, &finished));
-        let _watched = Watched { finished: &finished, watcher: watcher.thread() };
+    let now = || {
+        let (read, total) = (progress.bytes.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
+        let message = format!("{} rows", HumanCount(progress.rows.load(Ordering::Relaxed)));
+        let line = format!("{:.0} of {:.0} MB read, {message}", read as f64 / 1e6, total as f64 / 1e6);
+        Now { done: read, total, message, line }
+    };
+    let ended = shown("{bar:30} {decimal_bytes}/{decimal_total_bytes}, {msg}, {eta} left", now, || {
         signals.until(&runtime, &context, import.write(&context, &output, args.overwrite))
     });
     match ended {
@@ -132,33 +131,6 @@ fn file_and_column(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once(':') {
         Some((file, column)) if !file.is_empty() && !column.is_empty() && !column.contains('/') => (file, Some(column)),
         _ => (text, None),
-    }
-}
-
-/// Shows a bar on a terminal, a line now and then elsewhere.
-fn watch(progress: &Progress, finished: &AtomicBool) {
-    let now = || (progress.bytes.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
-    let rows = || HumanCount(progress.rows.load(Ordering::Relaxed));
-    if std::io::stderr().is_terminal() {
-        let bar = ProgressBar::new(now().1);
-        let style = "{bar:30} {decimal_bytes}/{decimal_total_bytes}, {msg} rows, {eta} left";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        while !finished.load(Ordering::Relaxed) {
-            bar.set_position(now().0);
-            bar.set_message(rows().to_string());
-            std::thread::park_timeout(Duration::from_millis(100));
-        }
-        bar.finish_and_clear();
-        return;
-    }
-    let mut said = Instant::now();
-    while !finished.load(Ordering::Relaxed) {
-        std::thread::park_timeout(Duration::from_millis(200));
-        if said.elapsed() >= REPORT_EVERY && !finished.load(Ordering::Relaxed) {
-            said = Instant::now();
-            let (read, total) = now();
-            eprintln!("{:.0} of {:.0} MB read, {} rows", read as f64 / 1e6, total as f64 / 1e6, rows());
-        }
     }
 }
 

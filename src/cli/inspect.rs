@@ -11,8 +11,8 @@ use super::signals::Signals;
 use super::stores::StoreOptions;
 use super::watch::watched;
 use crate::Error;
-use crate::lake::inspect::{Found, Inspected, Progress, Request, inspect, letter};
-use crate::lake::{Inputs, Place};
+use crate::lake::inspect::{Found, Inspected, Request, inspect, letter};
+use crate::lake::{Inputs, Place, Progress};
 
 /// Group the files of a lake by the model that their vectors are of, and list those that differ
 ///
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let request = Request { input, column: args.column.clone(), translator: place(&args.translator)? };
     let progress = Progress::default();
-    let inspected = watched("files", (&progress.done, &progress.total), || inspect(&request, &progress))?;
+    let inspected = watched("files", &progress, || inspect(&request, &progress))?;
     let signals = Signals::listen(())?;
     // What a signal interrupts here would stay staged beside the output.
     let stoppable = signals.stoppable(|_| eprintln!("storing the output; once more to stop at once"));

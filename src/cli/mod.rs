@@ -24,6 +24,7 @@ mod import_head;
 mod inspect;
 mod memory;
 mod nearest;
+mod outputs;
 mod print;
 mod record;
 mod run;

@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::bail;
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::outputs::Outputs;
 use super::print::{Format, Options, print, print_batch};
 use super::signals::Signals;
 use super::stores::StoreOptions;
 use super::watch::watched;
 use crate::kernel::head::train::Training;
 use crate::lake::scale_study::encoder::Pooling;
-use crate::lake::scale_study::{Progress, Request, Study, scale_study};
-use crate::lake::{Inputs, Place, write_text};
+use crate::lake::scale_study::{Request, Study, scale_study};
+use crate::lake::{Inputs, Place, Progress};
 use crate::report::scale_study::figure;
 
 /// Rescale a transformer layer by layer and read its encodings by a head: Figure 2 of the paper
@@ -89,13 +89,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let data = Inputs::new(&args.data, &stores, runtime.handle())?;
     let place =
         |text: &Option<String>| text.as_ref().map(|text| Place::new(text, &stores, runtime.handle())).transpose();
-    let (output, svg) = (place(&args.output)?, place(&args.svg)?);
-    for place in [&output, &svg].into_iter().flatten() {
-        if place.name().ends_with(".parquet") && data.covers(place) {
-            bail!("{}: is among the tables of texts: name another output", place.shown());
-        }
-        place.check_writable(args.overwrite)?;
-    }
+    let is_read = |place: &Place| place.name().ends_with(".parquet") && data.covers(place);
+    let places = [place(&args.output)?, place(&args.svg)?];
+    let outputs = Outputs::new(places, is_read, "the tables of texts", args.overwrite)?;
     let request = Request {
         model: Place::new(&args.model, &stores, runtime.handle())?,
         data,
@@ -110,23 +106,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let begin = Instant::now();
     let progress = Progress::default();
-    let study = watched("texts", (&progress.done, &progress.total), || scale_study(&request, &progress))?;
+    let study = watched("texts", &progress, || scale_study(&request, &progress))?;
     let signals = Signals::listen(())?;
-    // What a signal interrupts here would stay staged beside the outputs.
-    let stoppable = signals.stoppable(|_| eprintln!("storing the outputs; once more to stop at once"));
-    if let Some(output) = &output {
-        study.store(output, args.overwrite)?;
-    }
-    if let Some(svg) = &svg {
-        write_text(svg, &figure(&study))?;
-    }
-    drop(stoppable);
+    outputs.store(&signals, |place| study.store(place, args.overwrite), || figure(&study))?;
     match args.format {
         Format::Table => print(&table(&study)?)?,
         format => print_batch(Options { format, max_rows: 0 }, study.to_batch()?, &runtime)?,
     }
-    let outputs = [&output, &svg].into_iter().flatten().map(|place| format!("; {}", place.shown()));
-    eprintln!("{} rows in {:.1} s{}", study.rows.len(), begin.elapsed().as_secs_f64(), outputs.collect::<String>());
+    eprintln!("{} rows in {:.1} s{}", study.rows.len(), begin.elapsed().as_secs_f64(), outputs.names());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,14 +7,15 @@ use std::time::Instant;
 use anyhow::bail;
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::outputs::Outputs;
 use super::print::{Format, Options, print, print_batch};
 use super::signals::Signals;
 use super::stores::StoreOptions;
 use super::watch::watched;
 use crate::column::MethodOptions;
 use crate::kernel::head::train::Training;
-use crate::lake::stitch::{Progress, Request, Spread, Stitched, stitch};
-use crate::lake::{Inputs, Place, write_text};
+use crate::lake::stitch::{Request, Spread, Stitched, stitch};
+use crate::lake::{Inputs, Place, Progress};
 use crate::report::stitch::figure;
 
 /// Read translated rows by heads that were trained on other encoders: Table 2 and Figure 7 of the paper
@@ -97,13 +98,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let tables = Inputs::new(&args.tables, &stores, runtime.handle())?;
     let place =
         |text: &Option<String>| text.as_ref().map(|text| Place::new(text, &stores, runtime.handle())).transpose();
-    let (output, svg) = (place(&args.output)?, place(&args.svg)?);
-    for place in [&output, &svg].into_iter().flatten() {
-        if place.name().ends_with(".parquet") && tables.covers(place) {
-            bail!("{}: is among the tables of the encoders: name another output", place.shown());
-        }
-        place.check_writable(args.overwrite)?;
-    }
+    let is_read = |place: &Place| place.name().ends_with(".parquet") && tables.covers(place);
+    let places = [place(&args.output)?, place(&args.svg)?];
+    let outputs = Outputs::new(places, is_read, "the tables of the encoders", args.overwrite)?;
     let request = Request {
         tables,
         key: args.key.clone(),
@@ -122,25 +119,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let begin = Instant::now();
     let progress = Progress::default();
-    let stitched = watched("heads and pairs", (&progress.done, &progress.total), || stitch(&request, &progress))?;
+    let stitched = watched("heads and pairs", &progress, || stitch(&request, &progress))?;
     let modalities = modalities(args, &stitched)?;
     let signals = Signals::listen(())?;
-    // What a signal interrupts here would stay staged beside the outputs.
-    let stoppable = signals.stoppable(|_| eprintln!("storing the outputs; once more to stop at once"));
-    if let Some(output) = &output {
-        stitched.store(output, args.overwrite)?;
-    }
-    if let Some(svg) = &svg {
-        let of = |name: &str| modalities.iter().find(|(of, _)| of == name).map(|(_, modality)| modality.clone());
-        write_text(svg, &figure(&stitched, of))?;
-    }
-    drop(stoppable);
+    let of = |name: &str| modalities.iter().find(|(of, _)| of == name).map(|(_, modality)| modality.clone());
+    outputs.store(&signals, |place| stitched.store(place, args.overwrite), || figure(&stitched, of))?;
     match args.format {
         Format::Table => print(&table(&stitched)?)?,
         format => print_batch(Options { format, max_rows: 0 }, stitched.to_batch()?, &runtime)?,
     }
-    let outputs = [&output, &svg].into_iter().flatten().map(|place| format!("; {}", place.shown()));
-    eprintln!("{} rows in {:.1} s{}", stitched.rows.len(), begin.elapsed().as_secs_f64(), outputs.collect::<String>());
+    eprintln!("{} rows in {:.1} s{}", stitched.rows.len(), begin.elapsed().as_secs_f64(), outputs.names());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,6 +11,7 @@ use anyhow::bail;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanCount;
 
+use super::outputs::Outputs;
 use super::print::{Format, Options, print, print_batch};
 use super::signals::{Heed, Signals};
 use super::stores::StoreOptions;
@@ -18,10 +19,8 @@ use super::watch::watched;
 use crate::column::sweep::Grid;
 use crate::column::{Method, MethodOptions};
 use crate::lake::fit::HoldOut;
-use crate::lake::sweep::{
-    DEFAULT_ANCHORS, DEFAULT_QUERIES, MEASURES, Progress, Request, Spaces, Spread, Sweep, store, sweep,
-};
-use crate::lake::{Inputs, Place, write_text};
+use crate::lake::sweep::{DEFAULT_ANCHORS, DEFAULT_QUERIES, MEASURES, Request, Spaces, Spread, Sweep, store, sweep};
+use crate::lake::{Inputs, Place, Progress};
 use crate::report::sensitivity::figure;
 
 /// Compare every method, and every setting of irp, on rows that are held out
@@ -118,17 +117,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let tables = inputs.collect::<Result<Vec<_>, _>>()?;
     let place =
         |text: &Option<String>| text.as_ref().map(|text| Place::new(text, &stores, runtime.handle())).transpose();
-    let (output, svg) = (place(&args.output)?, place(&args.svg)?);
-    for place in [&output, &svg].into_iter().flatten() {
-        let is_read = |table: &Inputs| {
+    let is_read = |place: &Place| {
+        let is_of = |table: &Inputs| {
             let is_table = place.name().ends_with(".parquet") || table.folder().identity() == place.identity();
             is_table && table.covers(place)
         };
-        if tables.iter().any(is_read) {
-            bail!("{}: is among the tables of this sweep: name another output", place.shown());
-        }
-        place.check_writable(args.overwrite)?;
-    }
+        tables.iter().any(is_of)
+    };
+    let places = [place(&args.output)?, place(&args.svg)?];
+    let outputs = Outputs::new(places, is_read, "the tables of this sweep", args.overwrite)?;
     let request = Request {
         tables,
         key: args.key.clone(),
@@ -143,30 +140,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         intra: args.intra,
         label: args.label.clone(),
     };
-    if svg.is_some() && request.grid.as_ref().is_none_or(|grid| grid.deltas().len() < 2) {
+    if outputs.has_figure() && request.grid.as_ref().is_none_or(|grid| grid.deltas().len() < 2) {
         bail!("--svg draws irp over delta: compare irp at two --delta at least, or drop --svg");
     }
 
     let begin = Instant::now();
     let progress = Progress::default();
-    let swept = watched("settings", (&progress.done, &progress.total), || sweep(&request, &progress))?;
+    let swept = watched("settings", &progress, || sweep(&request, &progress))?;
     measured.store(true, Ordering::Relaxed);
-    // What a signal interrupts here would stay staged beside the outputs.
-    let stoppable = signals.stoppable(|_| eprintln!("storing the outputs; once more to stop at once"));
-    if let Some(output) = &output {
-        store(&swept, output, args.overwrite)?;
-    }
-    if let Some(svg) = &svg {
-        write_text(svg, &figure(&swept))?;
-    }
-    drop(stoppable);
+    outputs.store(&signals, |place| store(&swept, place, args.overwrite), || figure(&swept))?;
     match args.format {
         Format::Table => print(&table(&swept)?)?,
         format => print_batch(Options { format, max_rows: 0 }, swept.to_batch()?, &runtime)?,
     }
-    let outputs = [&output, &svg].into_iter().flatten().map(|place| format!("; {}", place.shown()));
     let (settings, seconds) = (HumanCount(swept.rows.len() as u64), begin.elapsed().as_secs_f64());
-    eprintln!("{settings} settings in {seconds:.1} s{}", outputs.collect::<String>());
+    eprintln!("{settings} settings in {seconds:.1} s{}", outputs.names());
     Ok(ExitCode::SUCCESS)
 }
 

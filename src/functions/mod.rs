@@ -82,12 +82,12 @@ pub fn scalars() -> Vec<ScalarUDF> {
     ]
 }
 
-/// The aggregate functions.
-pub fn aggregates() -> Vec<AggregateUDF> {
+/// The aggregate functions; `progress` is that of the heads that are trained.
+pub fn aggregates(progress: &Arc<Progress>) -> Vec<AggregateUDF> {
     vec![
         udaf(emb_cka::EmbCka),
         udaf(emb_fit::EmbFit),
-        udaf(emb_head::EmbHead::default()),
+        udaf(emb_head::EmbHead { progress: Arc::clone(progress) }),
         udaf(emb_knn_overlap::EmbKnnOverlap),
         udaf(emb_mean::EmbMean),
         udaf(emb_mixed::EmbMixed),
@@ -108,11 +108,9 @@ pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<Arc<Progress>
     for function in scalars() {
         registry.register_udf(Arc::new(function))?;
     }
-    for function in aggregates() {
+    let progress = Arc::default();
+    for function in aggregates(&progress) {
         registry.register_udaf(Arc::new(function))?;
     }
-    let head = emb_head::EmbHead::default();
-    let progress = Arc::clone(&head.progress);
-    registry.register_udaf(Arc::new(udaf(head)))?;
     Ok(progress)
 }

@@ -3,7 +3,7 @@
 use super::Rows;
 use super::block::Scratch;
 use super::class_means::ClassMeans;
-use super::head::{Layer, highest, logits};
+use super::head::{self, Layer};
 
 /// A classifier of a space's rows.
 #[derive(Debug, Clone)]
@@ -21,10 +21,8 @@ impl Classifier<'_> {
             Self::Means(means) => rows.iter().map(|row| means.nearest(row)).collect(),
             Self::Head(layers) => {
                 let finite = |i: usize| Some(rows.row(i)).filter(|row| row.iter().all(|x| x.is_finite()));
-                let all = logits(layers, rows.len(), finite, &mut Scratch::default()).unwrap_or_default();
-                let of_row = |(i, logits): (usize, &[f32])| finite(i).and_then(|_| highest(logits));
-                let width = layers.last().map_or(1, |last| last.outputs).max(1);
-                all.chunks_exact(width).enumerate().map(of_row).collect()
+                let all = head::classes(layers, rows.len(), finite, &mut Scratch::default()).unwrap_or_default();
+                all.into_iter().enumerate().map(|(i, class)| finite(i).and(class)).collect()
             }
         };
         found.iter().zip(classes).map(|(found, own)| *found == Some(*own)).collect()

@@ -9,9 +9,11 @@
 //! Encoders whose axes are principal directions already, as those of latent semantic analysis, share their directions. A file
 //! that has the anchors' mean and spread is no slice, and its skewness along each direction must be that of the anchors.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::block::{Factor, Scratch, multiply};
+use super::mean::mean;
 use super::space::directions;
 use super::{Error, Rows};
 
@@ -101,9 +103,11 @@ fn leading(width: usize, found: usize) -> usize {
 }
 
 /// Rows of an even draw, at most [`MOST_ROWS`], as they lie.
-fn drawn(rows: Rows<'_>) -> Vec<f32> {
-    let step = rows.len().div_ceil(MOST_ROWS).max(1);
-    rows.select(&(0..rows.len()).step_by(step).collect::<Vec<_>>())
+fn drawn(rows: Rows<'_>) -> Cow<'_, [f32]> {
+    match rows.len().div_ceil(MOST_ROWS) {
+        0 | 1 => Cow::Borrowed(rows.as_slice()),
+        step => Cow::Owned(rows.select(&(0..rows.len()).step_by(step).collect::<Vec<_>>())),
+    }
 }
 
 /// What some rows are like along directions.
@@ -112,10 +116,6 @@ struct Moments {
     energy: f64,
     share: f64,
     skews: Vec<f64>,
-}
-
-fn mean(rows: Rows<'_>) -> Vec<f64> {
-    super::mean::mean(rows)
 }
 
 /// Of finite rows, at least one.

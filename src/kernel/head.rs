@@ -139,6 +139,17 @@ pub fn highest(logits: &[f32]) -> Option<usize> {
     best.map(|(class, _)| class)
 }
 
+/// The class of each of `count` rows, see [`logits`].
+pub fn classes<'r>(
+    layers: &[Layer],
+    count: usize,
+    row: impl Fn(usize) -> Option<&'r [f32]>,
+    scratch: &mut Scratch,
+) -> Result<Vec<Option<usize>>, NotFinite> {
+    let width = layers.last().map_or(1, |last| last.outputs).max(1);
+    Ok(logits(layers, count, row, scratch)?.chunks_exact(width).map(highest).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use super::condition::Condition;
 use super::fit::MAX_ANCHORS;
 use super::inputs::Inputs;
 use super::matched::Matched;
-use super::output::write_batch;
+use super::output::write_table;
 use super::quality::{MEASURES, More, Trial, measure};
 use super::table::{At, Conditions, PoolDraw, Table, pairs};
 use crate::column::suspects::{Checked, check};
@@ -107,8 +107,7 @@ impl CheckedPairs {
 
     /// Stores the table; see [`Place::check_writable`] for what is not replaced.
     pub fn store(&self, place: &Place, overwrite: bool) -> Result<()> {
-        place.check_writable(overwrite)?;
-        write_batch(place, &self.table()?)
+        write_table(place, &self.table()?, overwrite)
     }
 }
 
@@ -376,7 +375,6 @@ impl Suggestion {
 
     /// Stores the rows; see [`Place::check_writable`] for what is not replaced.
     pub fn store(&self, place: &Place, overwrite: bool) -> Result<()> {
-        place.check_writable(overwrite)?;
-        write_batch(place, &self.rows)
+        write_table(place, &self.rows, overwrite)
     }
 }

@@ -16,7 +16,7 @@ use super::gate::{Gate, Judgement, Outcome};
 use super::inputs::Inputs;
 use super::judgements::{Judged, judgements};
 use super::matched::Matched;
-use super::output::write_batch;
+use super::output::write_table;
 use super::table::{At, Conditions, PoolDraw, Table, Vectors, pairs};
 use crate::kernel::Rows;
 use crate::kernel::bootstrap::Estimate;
@@ -351,7 +351,6 @@ impl Evaluation {
 
     /// Stores the table; see [`Place::check_writable`] for what is not replaced.
     pub fn store(&self, place: &Place, overwrite: bool) -> Result<()> {
-        place.check_writable(overwrite)?;
-        write_batch(place, &self.table()?)
+        write_table(place, &self.table()?, overwrite)
     }
 }

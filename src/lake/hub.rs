@@ -27,7 +27,7 @@ use super::fit::{DEFAULT_ANCHORS, MAX_ANCHORS};
 use super::inputs::Inputs;
 use super::lineage::Lineage;
 use super::matched::Matched;
-use super::output::write_batch;
+use super::output::write_table;
 use super::stored::{read_space, write_values};
 use super::table::{Conditions, Table};
 use super::{Place, Source};
@@ -452,8 +452,7 @@ impl Hub {
 
     /// Stores a table of missing anchors; see [`Place::check_writable`] for what is not replaced.
     pub fn store(table: &RecordBatch, place: &Place, overwrite: bool) -> Result<()> {
-        place.check_writable(overwrite)?;
-        write_batch(place, table)
+        write_table(place, table, overwrite)
     }
 }
 

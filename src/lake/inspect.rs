@@ -3,8 +3,9 @@
 //! The first rows of every file are looked at. Two files are of one model where the rows of one resemble those of the other, see
 //! [`crate::kernel::fingerprint`]: a slice resembles all rows, which vary in more directions than it does. Translated files are of one where they are by one translator.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use rayon::prelude::*;
@@ -12,8 +13,9 @@ use rayon::prelude::*;
 use super::file::{File, batch_rows};
 use super::inputs::Inputs;
 use super::lineage::Lineage;
-use super::output::write_batch;
+use super::output::write_table;
 use super::place::Place;
+use super::progress::Progress;
 use super::stored::read_translator;
 use crate::column::describe::encoder_name;
 use crate::column::{Embeddings, Translator};
@@ -32,15 +34,6 @@ pub struct Request {
     pub column: Option<String>,
     /// A translator: which files are of its source's encoder is told, too.
     pub translator: Option<Place>,
-}
-
-/// How far it is.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Files to look at.
-    pub total: AtomicUsize,
-    /// Those done.
-    pub done: AtomicUsize,
 }
 
 /// What was found.
@@ -100,10 +93,10 @@ pub struct Found {
 struct Looked {
     found: Found,
     rows: Vec<f32>,
-    own: Option<Owned>,
+    own: OnceCell<Option<Owned>>,
 }
 
-/// Looks at every file of a lake.
+/// Looks at every file of a lake; `progress` counts them.
 pub fn inspect(request: &Request, progress: &Progress) -> Result<Inspected> {
     let translator = request.translator.as_ref().map(read_translator).transpose()?;
     if let Some(translator) = &translator
@@ -149,7 +142,7 @@ fn look(file: &File, path: String, request: &Request, translator: Option<&Transl
             // Rows of another width, and NaN, are for `translate` to tell.
             let Ok((view, _)) = Embeddings::sift(batch.column(0), width) else { continue };
             let valid = (0..view.len()).filter_map(|row| view.row(row));
-            for row in valid.filter(|row| row.iter().all(|x| x.is_finite())).take((wanted - rows.len()) / width) {
+            for row in valid.take((wanted - rows.len()) / width) {
                 rows.extend(row);
                 norms.add(norm(row));
             }
@@ -159,7 +152,6 @@ fn look(file: &File, path: String, request: &Request, translator: Option<&Transl
         }
     }
     let sample = Rows::new(&rows, width.unwrap_or(0));
-    let own = if rows.is_empty() { None } else { Owned::new(sample)? };
     let fits = translator.filter(|translator| Some(translator.source_width) == width);
     let resemblance = fits.and_then(Translator::source_fingerprint).and_then(|fingerprint| fingerprint.judge(sample));
     let metadata = file.metadata().file_metadata();
@@ -184,18 +176,27 @@ fn look(file: &File, path: String, request: &Request, translator: Option<&Transl
         model: None,
         resemblance,
     };
-    Ok(Looked { found, rows, own })
+    Ok(Looked { found, rows, own: OnceCell::new() })
 }
 
-/// Whether the rows of one resemble those of the other.
-fn is_one(a: &Looked, b: &Looked) -> bool {
-    let resembles = |a: &Looked, b: &Looked| match (&a.own, a.found.width) {
-        (Some(own), Some(width)) => {
-            own.fingerprint().judge(Rows::new(&b.rows, width)).is_some_and(|found| !found.is_other())
-        }
-        _ => false,
-    };
-    a.found.width == b.found.width && (resembles(a, b) || resembles(b, a))
+impl Looked {
+    /// The fingerprint of its rows, where there are enough (and it can be computed, which that of finite rows always could);
+    /// made when it is first asked for, which of most files it is not.
+    fn own(&self) -> Option<&Owned> {
+        let rows = || self.found.width.map(|width| Rows::new(&self.rows, width)).filter(|rows| rows.len() > 0);
+        self.own.get_or_init(|| rows().and_then(|rows| Owned::new(rows).ok().flatten())).as_ref()
+    }
+
+    /// Whether the rows of one resemble those of the other.
+    fn is_one(&self, other: &Self) -> bool {
+        let resembles = |a: &Self, b: &Self| match (a.own(), a.found.width) {
+            (Some(own), Some(width)) => {
+                own.fingerprint().judge(Rows::new(&b.rows, width)).is_some_and(|found| !found.is_other())
+            }
+            _ => false,
+        };
+        self.found.width == other.found.width && (resembles(other, self) || resembles(self, other))
+    }
 }
 
 /// Files in the order of their rows begin a model, or join the first whose first file they resemble.
@@ -204,19 +205,17 @@ fn group(all: &mut [Looked]) -> Vec<Model> {
     order.sort_by_key(|&i| std::cmp::Reverse(all[i].found.looked_at));
     let mut first: Vec<usize> = Vec::new();
     for i in order {
-        let is_of = |&member: &usize| match (&all[i].found.translation, &all[member].found.translation) {
+        let is_of = |member: usize| match (&all[i].found.translation, &all[member].found.translation) {
             (Some(a), Some(b)) => a == b && all[i].found.width == all[member].found.width,
-            (None, None) => is_one(&all[i], &all[member]),
+            (None, None) => all[i].is_one(&all[member]),
             _ => false,
         };
-        let known = first.iter().position(is_of);
-        let begins = all[i].own.is_some() || all[i].found.translation.is_some();
-        all[i].found.model = known.or_else(|| {
-            begins.then(|| {
-                first.push(i);
-                first.len() - 1
-            })
-        });
+        let mut known = first.iter().position(|&member| is_of(member));
+        if known.is_none() && (all[i].found.translation.is_some() || all[i].own().is_some()) {
+            known = Some(first.len());
+            first.push(i);
+        }
+        all[i].found.model = known;
     }
     let model = |(place, &member): (usize, &usize)| {
         let files = || all.iter().map(|looked| &looked.found).filter(|found| found.model == Some(place));
@@ -247,11 +246,6 @@ pub fn letter(place: usize) -> String {
 }
 
 impl Inspected {
-    /// Files that are not of the model with the most rows, and those that have too few rows to tell.
-    pub fn others(&self) -> impl Iterator<Item = &Found> {
-        self.files.iter().filter(|found| found.model != Some(0))
-    }
-
     /// Whether a translator was named and some file is clearly not of its source's encoder.
     pub fn foreign(&self) -> usize {
         self.files.iter().filter(|found| found.resemblance.is_some_and(|found| found.is_other())).count()
@@ -288,7 +282,6 @@ impl Inspected {
 
     /// Stores the table; see [`Place::check_writable`] for what is not replaced.
     pub fn store(&self, place: &Place, overwrite: bool) -> Result<()> {
-        place.check_writable(overwrite)?;
-        write_batch(place, &self.to_batch()?)
+        write_table(place, &self.to_batch()?, overwrite)
     }
 }

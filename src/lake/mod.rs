@@ -26,6 +26,7 @@ pub mod nearest;
 mod output;
 mod partitions;
 pub mod place;
+mod progress;
 mod quality;
 #[cfg(feature = "encode")]
 pub mod scale_study;
@@ -41,3 +42,4 @@ pub use file::is_caught;
 pub use inputs::{Inputs, Selection};
 pub use output::{Output, write_text};
 pub use place::{Place, Source};
+pub use progress::Progress;

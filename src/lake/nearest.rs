@@ -11,7 +11,7 @@ use super::Place;
 use super::condition::Condition;
 use super::inputs::Inputs;
 use super::matched::Matched;
-use super::output::write_batch;
+use super::output::write_table;
 use super::table::{At, Conditions, Table, Vectors};
 use crate::column::Keys;
 use crate::column::buffers::Buffers;
@@ -346,7 +346,6 @@ fn rows(
 impl Neighbours {
     /// Stores the rows; see [`Place::check_writable`] for what is not replaced.
     pub fn store(&self, place: &Place, overwrite: bool) -> Result<()> {
-        place.check_writable(overwrite)?;
-        write_batch(place, &self.rows)
+        write_table(place, &self.rows, overwrite)
     }
 }

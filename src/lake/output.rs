@@ -104,8 +104,9 @@ pub fn write_text(place: &Place, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Writes a small table as one Parquet file.
-pub fn write_batch(place: &Place, batch: &RecordBatch) -> Result<()> {
+/// Writes a small table as one Parquet file; see [`Place::check_writable`] for what is not replaced.
+pub fn write_table(place: &Place, batch: &RecordBatch, overwrite: bool) -> Result<()> {
+    place.check_writable(overwrite)?;
     let mut writer = ArrowWriter::try_new(Output::new(place), batch.schema(), None)?;
     writer.write(batch)?;
     writer.into_inner()?.complete()?;

@@ -1,7 +1,7 @@
 //! Rescaling inside a transformer: a head that was trained on its encodings reads those of the same model with one layer's output rescaled.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
 use arrow::compute::cast;
@@ -9,8 +9,9 @@ use arrow::datatypes::DataType;
 
 use super::file::File;
 use super::inputs::Inputs;
-use super::output::write_batch;
+use super::output::write_table;
 use super::place::Place;
+use super::progress::Progress;
 use super::stitch::{classes_of, share};
 use super::table::Table;
 use crate::column::head::{distinct, places};
@@ -45,15 +46,6 @@ pub struct Request {
     pub limit: usize,
     /// How the head is trained.
     pub training: Training,
-}
-
-/// How far it is.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Texts to encode, over all runs.
-    pub total: AtomicUsize,
-    /// Those done.
-    pub done: AtomicUsize,
 }
 
 /// What came of it.
@@ -100,7 +92,7 @@ struct Part {
     labels: Keys,
 }
 
-/// Trains the head, and reads by it every layer's encodings rescaled by every factor.
+/// Trains the head, and reads by it every layer's encodings rescaled by every factor; `progress` counts texts encoded, over all runs.
 pub fn scale_study(request: &Request, progress: &Progress) -> Result<Study> {
     if let Some(alpha) = request.alphas.iter().find(|alpha| !(alpha.is_finite() && **alpha > 0.0)) {
         return Err(Error::Invalid(format!("--alpha {alpha}: a finite number above 0 is expected")));
@@ -262,7 +254,6 @@ impl Study {
 
     /// Stores the table; see [`Place::check_writable`] for what is not replaced.
     pub fn store(&self, place: &Place, overwrite: bool) -> Result<()> {
-        place.check_writable(overwrite)?;
-        write_batch(place, &self.to_batch()?)
+        write_table(place, &self.to_batch()?, overwrite)
     }
 }

@@ -5,7 +5,7 @@
 //! where the widths allow (*absolute*), and the head's own rows are the upper bound (*non-stitch*).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
@@ -14,8 +14,9 @@ use rayon::prelude::*;
 
 use super::condition::Condition;
 use super::inputs::Inputs;
-use super::output::write_batch;
+use super::output::write_table;
 use super::place::Place;
+use super::progress::Progress;
 use super::table::{At, Conditions, Table, Vectors};
 use crate::column::best::{Against, Classes};
 use crate::column::head::{distinct, places};
@@ -23,8 +24,8 @@ use crate::column::keys::matches;
 use crate::column::{By, Choice, Head, Keys, Method, MethodOptions, Side, Translator};
 use crate::kernel::Rows;
 use crate::kernel::block::Scratch;
+use crate::kernel::head::classes;
 use crate::kernel::head::train::Training;
-use crate::kernel::head::{highest, logits};
 use crate::{Error, Result, session};
 
 /// Training and test rows of an encoder at most, drawn by key.
@@ -53,15 +54,6 @@ pub struct Request {
     pub methods: Vec<(String, MethodOptions)>,
     /// How heads are trained.
     pub training: Training,
-}
-
-/// How far it is.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Heads to train and pairs to stitch.
-    pub total: AtomicUsize,
-    /// Those done.
-    pub done: AtomicUsize,
 }
 
 /// What came of it.
@@ -112,7 +104,7 @@ struct Encoder {
     test: Vec<f32>,
 }
 
-/// Trains all heads and stitches all pairs.
+/// Trains all heads and stitches all pairs, which `progress` counts.
 pub fn stitch(request: &Request, progress: &Progress) -> Result<Stitched> {
     let tables = request.tables.select()?.files.into_iter().map(Table::file).collect::<Result<Vec<_>>>()?;
     if tables.len() < 2 {
@@ -347,9 +339,9 @@ pub(super) fn classes_of(head: &Head, rows: Rows<'_>) -> Result<Vec<usize>> {
     let parts: Vec<usize> = (0..rows.len()).step_by(PART).collect();
     let classes = parts.into_par_iter().map(|first| -> Result<Vec<usize>> {
         let count = PART.min(rows.len() - first);
-        let found = logits(&head.layers, count, |i| Some(rows.row(first + i)), &mut Scratch::default());
+        let found = classes(&head.layers, count, |i| Some(rows.row(first + i)), &mut Scratch::default());
         let found = found.map_err(|bad| Error::Invalid(format!("test row {} is not finite", first + bad.row)))?;
-        Ok(found.chunks_exact(head.labels.len().max(1)).map(|logits| highest(logits).unwrap_or_default()).collect())
+        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
     });
     Ok(classes.collect::<Result<Vec<_>>>()?.concat())
 }
@@ -429,7 +421,6 @@ impl Stitched {
 
     /// Stores the table; see [`Place::check_writable`] for what is not replaced.
     pub fn store(&self, place: &Place, overwrite: bool) -> Result<()> {
-        place.check_writable(overwrite)?;
-        write_batch(place, &self.to_batch()?)
+        write_table(place, &self.to_batch()?, overwrite)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 
@@ -11,8 +11,9 @@ use super::classes::Classes;
 use super::condition::Condition;
 use super::fit::{Gathered, HoldOut, MAX_ANCHORS, MAX_QUERIES, POOL, Side, hold_out};
 use super::inputs::Inputs;
-use super::output::write_batch;
+use super::output::write_table;
 use super::place::Place;
+use super::progress::Progress;
 use super::quality::{More, Trial, means, translated};
 use super::table::{Conditions, PoolDraw, Table, Vectors, pairs};
 use crate::column::sweep::{Fitted, Grid, Matched};
@@ -57,15 +58,6 @@ pub struct Request {
     pub intra: bool,
     /// The column of a source that holds each row's class: heads of the targets then read the translated rows.
     pub label: Option<String>,
-}
-
-/// How far a sweep is.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Settings to measure, over all runs.
-    pub total: AtomicUsize,
-    /// Settings measured.
-    pub done: AtomicUsize,
 }
 
 /// What was measured.
@@ -136,7 +128,7 @@ pub struct Spread {
     pub deviation: Option<f64>,
 }
 
-/// Measures every setting. Depends on keys, vectors and settings alone, the seconds excepted: not on the order of rows, their
+/// Measures every setting; `progress` counts settings over all runs. Depends on keys, vectors and settings alone, the seconds excepted: not on the order of rows, their
 /// files or the number of threads.
 ///
 /// In every run the anchors are drawn from the pairs that are not held out, and translators are fitted as by [`super::fit`].
@@ -426,6 +418,5 @@ impl Sweep {
 
 /// Writes the table of [`Sweep::to_batch`] as Parquet; see [`Place::check_writable`] for what is not replaced.
 pub fn store(sweep: &Sweep, place: &Place, overwrite: bool) -> Result<()> {
-    place.check_writable(overwrite)?;
-    write_batch(place, &sweep.to_batch()?)
+    write_table(place, &sweep.to_batch()?, overwrite)
 }

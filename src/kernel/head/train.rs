@@ -288,11 +288,9 @@ impl<'a> Problem<'a> {
         let parts: Vec<usize> = (0..self.rows.len()).step_by(PART).collect();
         let of_part = |&first: &usize| {
             let end = (first + PART).min(self.rows.len());
-            let found = super::logits(layers, end - first, |i| Some(self.rows.row(first + i)), &mut Scratch::default());
-            let classes = self.widths.last().copied().unwrap_or(1).max(1);
-            let highest = found.unwrap_or_default();
-            let highest = highest.chunks_exact(classes).map(super::highest);
-            highest.zip(&self.of[first..end]).filter(|(found, own)| *found == Some(**own)).count()
+            let row = |i: usize| Some(self.rows.row(first + i));
+            let found = super::classes(layers, end - first, row, &mut Scratch::default()).unwrap_or_default();
+            found.iter().zip(&self.of[first..end]).filter(|(found, own)| **found == Some(**own)).count()
         };
         parts.par_iter().map(of_part).sum()
     }

@@ -14,6 +14,8 @@ use crate::{Error, Result};
 
 /// Bytes of a piece, about.
 const PIECE: usize = 4 << 20;
+/// Threads that parse at most: each holds a few pieces, and reading them keeps up with no more.
+const MAX_THREADS: usize = 8;
 /// A longer line is bad.
 const MAX_LINE: u64 = 16 << 20;
 /// Bytes at the beginning of what gzip made.
@@ -100,7 +102,7 @@ impl Lines {
 
     /// Reads and parses all lines.
     pub fn read(&self, parse: &dyn Parse, out: &Out<'_>) -> Result<()> {
-        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let mut pieces = self.pieces()?;
         let read = std::thread::scope(|scope| {
             // Pieces go to the threads in turn, and come back in turn.
