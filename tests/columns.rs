@@ -262,7 +262,7 @@ fn numbers_are_stored_as_in_the_source_or_as_told() {
         ("bytes", "", DataType::FixedSizeBinary(24)),
         ("f16", "--items f32", list(DataType::Float32)),
         ("f32", "--items f16", list(DataType::Float16)),
-        ("f32", "--items binary", DataType::FixedSizeBinary(24)),
+        ("f32", "--items bytes", DataType::FixedSizeBinary(24)),
         ("bytes", "--items f32", own),
     ];
     let mut first = None;
@@ -293,6 +293,111 @@ fn numbers_are_stored_as_in_the_source_or_as_told() {
             let vector = column.column_path().string().starts_with("embedding");
             assert_eq!(column.compression(), if vector { codec } else { Compression::SNAPPY });
         }
+    }
+}
+
+#[test]
+fn vectors_in_fewer_bits_are_codes_and_signs_of_the_first_numbers() {
+    let world = World::new();
+    world.write("x.parquet", &table(0..300, 3, 1));
+    world.write("y.parquet", &table(0..300, 13, 2));
+    world.ok("fit --source x.parquet --target y.parquet --key id -o t.parquet --method parseval");
+    let mut nulls = 0;
+    for name in ["datasets.parquet", "pandas.parquet", "spark.parquet"] {
+        given(&world, name);
+        let translate = |out: &str, options: &str| {
+            world.ok(&format!(
+                "translate {name} --to {out} --translator t.parquet --overwrite --confidence-column sure {options}"
+            ));
+            world.read(out)
+        };
+        let plain = translate("plain.parquet", "");
+        let first = |dimensions: usize| -> Vec<Option<Vec<f32>>> {
+            let cut = |row: Option<Vec<f32>>| row.map(|row| row[..dimensions].to_vec());
+            rows(column(&plain, "embedding")).into_iter().map(cut).collect()
+        };
+        nulls += first(1).iter().filter(|row| row.is_none()).count();
+        assert_eq!(rows(column(&translate("first.parquet", "--dimensions 4"), "embedding")), first(4));
+
+        for (options, dimensions) in [("--items int8", 13), ("--items int8 --dimensions 7", 7)] {
+            let coded = translate("coded.parquet", options);
+            let (codes, scales) = (column(&coded, "embedding"), column(&coded, "embedding_scale"));
+            let place = |name: &str| coded.schema().index_of(name).unwrap();
+            assert_eq!(place("embedding_scale"), place("embedding") + 1);
+            let scales = scales.as_primitive::<Float32Type>();
+            let codes = rows(&cast(codes, &DataType::new_list(DataType::Float32, true)).unwrap());
+            for (row, (codes, numbers)) in codes.iter().zip(first(dimensions)).enumerate() {
+                let (Some(codes), Some(numbers)) = (codes, &numbers) else {
+                    assert!(codes.is_none() && numbers.is_none() && scales.is_null(row));
+                    continue;
+                };
+                let scale = scales.value(row);
+                assert!(codes.iter().any(|code| code.abs() == 127.0) && codes.len() == dimensions);
+                let far = |(code, x): (&f32, &f32)| (code * scale - x).abs() > 0.50001 * scale;
+                assert!(!codes.iter().zip(numbers).any(far), "{name}, row {row}");
+            }
+            assert_eq!(column(&coded, "sure"), column(&plain, "sure"));
+        }
+        let signs = translate("signs.parquet", "--items binary");
+        let of_file = signs.schema().field_with_name("embedding").unwrap().data_type().clone();
+        if name != "spark.parquet" {
+            assert!(matches!(of_file, DataType::FixedSizeList(item, 2) if item.data_type() == &DataType::UInt8));
+        }
+        let bytes = rows(&cast(column(&signs, "embedding"), &DataType::new_list(DataType::Float32, true)).unwrap());
+        for (bytes, numbers) in bytes.iter().zip(first(13)) {
+            let bits = bytes
+                .as_ref()
+                .map(|bytes| -> Vec<bool> { (0..13).map(|i| bytes[i / 8] as u8 >> (7 - i % 8) & 1 == 1).collect() });
+            assert_eq!(bits, numbers.map(|numbers| numbers.iter().map(|x| *x > 0.0).collect()));
+        }
+        assert!(signs.column_by_name("embedding_scale").is_none());
+        others_are_equal(&world.read(name), &translate("beside.parquet", "--items int8 --output-column new"));
+    }
+
+    assert!(nulls > 0);
+    translate_wide(&world);
+    let note =
+        |file: &str, key: &str| -> Value { serde_json::from_str(&entry(&footer(&world, file), key).unwrap()).unwrap() };
+    world.ok("translate datasets.parquet --to d.parquet --translator t.parquet --items int8");
+    world.ok("translate pandas.parquet --to p.parquet --translator t.parquet --items int8");
+    let features = &note("d.parquet", "huggingface")["info"]["features"];
+    assert_eq!(features["embedding"]["feature"]["dtype"], json!("int8"));
+    assert_eq!(features["embedding_scale"], json!({"dtype": "float32", "_type": "Value"}));
+    let columns = note("p.parquet", "pandas")["columns"].clone();
+    assert!(columns.as_array().unwrap().iter().any(|column| column["name"] == "embedding_scale"));
+    world.ok("describe d.parquet");
+    let lineage: Value = serde_json::from_str(&entry(&footer(&world, "d.parquet"), "babelake").unwrap()).unwrap();
+    assert_eq!(lineage["output"]["items"], json!("int8"));
+
+    let fails = |options: &str, words: &[&str]| {
+        world.fails(&format!("translate datasets.parquet --to no.parquet --translator t.parquet {options}"), words);
+        assert!(!world.exists("no.parquet"));
+    };
+    fails("--dimensions 14", &["--dimensions 14", "13 numbers"]);
+    fails(
+        "--items int8 --confidence-column embedding_scale",
+        &["there is a column `embedding_scale`", "--output-column"],
+    );
+    world.fails(
+        "translate d.parquet --to no.parquet --translator t.parquet --column embedding --allow-chain",
+        &["no embedding type"],
+    );
+}
+
+/// A code is a byte, a sign a bit, whatever the row groups.
+fn translate_wide(world: &World) {
+    world.write("x8.parquet", &table(0..1000, 8, 1));
+    world.write("y512.parquet", &table(0..1000, 512, 2));
+    world.ok("fit --source x8.parquet --target y512.parquet --key id -o wide.parquet --method parseval");
+    for (items, most) in [("f32", 2100), ("int8", 560), ("binary", 80)] {
+        world.ok(&format!(
+            "translate x8.parquet --to {items}.parquet --translator wide.parquet --compression none --items {items}"
+        ));
+        let metadata = footer(world, &format!("{items}.parquet"));
+        let of_vectors = |chunk: &&ColumnChunkMetaData| chunk.column_path().string().starts_with("embedding");
+        let chunks = metadata.row_groups().iter().flat_map(|group| group.columns()).filter(of_vectors);
+        let bytes: i64 = chunks.map(|chunk| chunk.compressed_size()).sum();
+        assert!(bytes / 1000 < most, "{items}: {bytes}");
     }
 }
 

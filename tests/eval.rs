@@ -46,6 +46,17 @@ fn number(cell: &str) -> f64 {
 fn a_perfect_translation_wins_and_a_bad_one_does_not() {
     let world = lake();
     let run = world.ok(&format!("{DOCUMENTS} --translated same.parquet"));
+    assert!(
+        run.stdout.contains("translate, stored as: 200 queries by the target's model, 200 translated rows searched")
+    );
+    let as_is = cells(&run, "f32");
+    assert_eq!(as_is[1..], ["32", "1.000 (1.000 to 1.000)", ""], "{}", run.stdout);
+    let (int8, binary) = (cells(&run, "int8"), cells(&run, "binary"));
+    assert!(
+        int8[1] == "12" && binary[1] == "1" && number(&int8[2]) > 0.9 && number(&binary[2]) < 0.8,
+        "{}",
+        run.stdout
+    );
     for option in ["re-embed", "translate"] {
         assert!(cells(&run, option)[3..6].iter().all(|cell| cell == "1.000 (1.000 to 1.000)"), "{}", run.stdout);
     }
@@ -141,7 +152,21 @@ fn a_gate_that_is_not_met_is_exit_code_3_and_the_numbers_are_there() {
     let run = gate("recall_at_10 >= 0.9 * native", "bad.parquet", 3, &["is not met", "embed again, or fit on more"]);
     assert!(run.stdout.contains("and the gate is not met"), "{}", run.stdout);
     let rows = world.read("m.parquet");
-    assert_eq!(rows.num_rows(), 6);
+    let names = rows.column_by_name("option").unwrap().as_string::<i32>().clone();
+    let names: Vec<&str> = names.iter().flatten().collect();
+    assert_eq!(names[..6], ["re-embed", "translate", "query adapter", "stay", "mean-only", "do-nothing"]);
+    let ways = [
+        "f32",
+        "f16",
+        "int8",
+        "binary",
+        "binary, binary queries",
+        "f32, first 4",
+        "f32, first 2",
+        "f32, first 1",
+        "int8, first 4",
+    ];
+    assert_eq!(names[6..], ways.map(|way| format!("translate as {way}")));
     let number = |name: &str| rows.column_by_name(name).unwrap().as_primitive::<Float64Type>().clone();
     assert_eq!(number("ndcg_at_10").value(0), 1.0);
     assert!(number("recall_at_10").value(1) < 0.2);

@@ -61,6 +61,12 @@ fn a_fifth_is_held_out_and_the_pool_is_every_target_row() {
         let run = world.ok("fit --source a.parquet --target b.parquet --key id -o t.parquet");
         let found = diagnostics(&world, "t.parquet");
         let quality = &found["quality"];
+        let ways = quality["storage"]["rows"].as_array();
+        assert_eq!(ways.is_some(), held > 10, "{held} rows have no 10 others");
+        if let Some(ways) = ways {
+            assert_eq!((&ways[0]["name"], &ways[0]["change"]), (&"f32".into(), &0.0.into()));
+            assert!(ways.iter().any(|way| way["name"] == "int8" && way["recall_at_10"].is_f64()));
+        }
         assert_eq!(
             (quality["queries"].as_i64(), quality["pool"].as_i64(), quality["anchors"].as_i64()),
             (Some(held), Some(pairs + 30), Some(pairs - held))

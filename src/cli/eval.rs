@@ -10,11 +10,13 @@ use super::print::{Format, Options, print, print_batch};
 use super::signals::Signals;
 use super::stores::StoreOptions;
 use crate::Result;
+use crate::column::describe::{storage_table, stored_as};
 use crate::kernel::bootstrap::Estimate;
 use crate::kernel::search::Metric;
 use crate::lake::eval::{DEFAULT_KEEP, DEFAULT_POOL, Evaluation, Request, eval};
 use crate::lake::fit::DEFAULT_ANCHORS;
 use crate::lake::gate::{Gate, Outcome};
+use crate::lake::storage::Storage;
 use crate::lake::{Inputs, Place};
 
 /// Decide about a new model: embed the lake again, translate it, adapt the queries, or stay
@@ -212,6 +214,11 @@ fn report(evaluation: &Evaluation) -> Result<String, std::fmt::Error> {
         if let Err(reason) = &row.measures {
             writeln!(text, "{}: n/a, {reason}", row.name)?;
         }
+    }
+    if let Some(storage) = evaluation.storage.as_ref().map(Storage::to_json)
+        && let Some(table) = storage_table(&storage)
+    {
+        writeln!(text, "translate, stored as: {}\n\n{table}\n", stored_as(&storage))?;
     }
     writeln!(text, "verdict: {}: {}", evaluation.winner, evaluation.verdict)?;
     Ok(text)

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::print::print;
 use super::signals::Signals;
 use super::stores::StoreOptions;
-use crate::column::describe::{best_table, compared, measured, quality_table};
+use crate::column::describe::{best_table, compared, measured, quality_table, storage_table, stored_as};
 use crate::column::{BEST, Choice, MethodOptions};
 use crate::lake::fit::{ADVICE, DEFAULT_ANCHORS, Fit, HoldOut, MAX_ANCHORS, Request, fit, store};
 use crate::lake::gate::Gate;
@@ -256,6 +256,9 @@ fn report(fitted: &Fit, args: &Args, request: &Request, stored: bool) -> Result<
     }
     if let Some((quality, table)) = fitted.quality.as_ref().and_then(with_table) {
         writeln!(text, "measured: {}\n\n{table}\n", measured(quality))?;
+        if let Some(table) = storage_table(&quality["storage"]) {
+            writeln!(text, "stored as: {}\n\n{table}\n", stored_as(&quality["storage"]))?;
+        }
     }
     if !stored {
         writeln!(text, "{}: not written", args.output)?;

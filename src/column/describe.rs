@@ -147,6 +147,9 @@ fn diagnostics(json: &str, known: &[&str], lines: &mut Lines) {
                 if let Some(table) = quality_table(quality) {
                     lines.add(&title, format!("{}\n{table}", measured(quality)));
                 }
+                if let Some(table) = storage_table(&quality["storage"]) {
+                    lines.add("stored as", format!("{}\n{table}", stored_as(&quality["storage"])));
+                }
             }
             ("best", best) => {
                 if let Some(table) = best_table(best) {
@@ -288,6 +291,30 @@ pub fn best_table(best: &Value) -> Option<String> {
         table.add_row([format!("{name}{chosen}"), settings.join(", ")].into_iter().chain(measures));
     }
     Some(table.to_string())
+}
+
+/// How the costs of storage were measured, in one line.
+pub fn stored_as(storage: &Value) -> String {
+    let count = |key: &str| storage.get(key).and_then(Value::as_u64).unwrap_or(0);
+    format!("{} queries by the target's model, {} translated rows searched", count("queries"), count("documents"))
+}
+
+/// What translated vectors in fewer bits cost a search, as text with 95 % intervals; `None` where it is not there.
+///
+/// Expected: `{"rows": [{"name", "bytes", "recall_at_10", "recall_at_10_low", "recall_at_10_high", "change", ...}, ...]}`, the
+/// first row for vectors as they are.
+pub fn storage_table(storage: &Value) -> Option<String> {
+    let rows = storage.get("rows")?.as_array()?.iter().enumerate().map(|(i, row)| {
+        let number = |key: &str| row.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        let ends = |key: &str| (number(key), number(&format!("{key}_low")), number(&format!("{key}_high")));
+        let (recall, low, high) = ends("recall_at_10");
+        let (change, least, most) = ends("change");
+        let change = if i == 0 { String::new() } else { format!("{change:+.3} ({least:+.3} to {most:+.3})") };
+        let name = row.get("name").and_then(Value::as_str).unwrap_or("").to_owned();
+        let bytes = row.get("bytes").and_then(Value::as_u64).unwrap_or(0).to_string();
+        vec![name, bytes, format!("{recall:.3} ({low:.3} to {high:.3})"), change]
+    });
+    Some(table(&["", "bytes", "recall@10", "change"], rows))
 }
 
 /// The quality table in a translator's diagnostics as text; `None` where it is none.

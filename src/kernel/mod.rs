@@ -29,6 +29,7 @@ pub mod norm;
 pub mod normalize;
 pub mod prune;
 pub mod quality;
+pub mod quantize;
 pub mod ranking;
 pub mod relative;
 pub mod rescale;

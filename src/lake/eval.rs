@@ -17,6 +17,7 @@ use super::inputs::Inputs;
 use super::judgements::{Judged, judgements};
 use super::matched::Matched;
 use super::output::write_table;
+use super::storage::{self, Storage, Way};
 use super::table::{At, Conditions, PoolDraw, Table, Vectors, pairs};
 use crate::kernel::Rows;
 use crate::kernel::bootstrap::Estimate;
@@ -95,6 +96,8 @@ pub struct Evaluation {
     pub verdict: String,
     /// What the gate says of translating, where there is one.
     pub gate: Option<Judgement>,
+    /// What it costs to keep the translated documents in fewer bits.
+    pub storage: Option<Storage>,
 }
 
 /// An option or a dumb answer.
@@ -265,8 +268,16 @@ pub fn eval(request: &Request) -> Result<Evaluation> {
                 .to_owned(),
         );
     }
+    let asked = trial.asking().min(storage::MAX_QUERIES);
+    let asking = Rows::new(&new.as_slice()[..asked * new.width()], new.width());
+    let storage = Storage::new(new.width(), trial.documents.len(), request.seed, |kept| {
+        let (queries, documents) = (kept.queries(asking), kept.documents(translated_rows));
+        let (queries, documents) = (Rows::new(&queries, kept.dimensions), Rows::new(&documents, kept.dimensions));
+        trial::measures(&trial.search(kept.metric(request.metric), queries, documents), &relevant)
+    });
     let mut evaluation = decide(request, answers, judged.is_some())?;
     evaluation.facts = facts;
+    evaluation.storage = storage;
     evaluation.cautions.extend(cautions);
     Ok(evaluation)
 }
@@ -317,31 +328,41 @@ fn of_width<'a>(vectors: Vectors<'a>, like: &Vectors<'_>) -> Result<Vectors<'a>>
 }
 
 impl Evaluation {
-    /// The rows as a table; what was not measured is NULL.
+    /// The rows as a table, after them those of the ways to keep translated documents (`translate as int8`); what was not
+    /// measured is NULL.
     pub fn table(&self) -> Result<RecordBatch> {
-        let text = |of: fn(&Row) -> &'static str| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(self.rows.iter().map(of)))
+        let ways: Vec<&Way> = self.storage.iter().flat_map(|storage| &storage.ways).collect();
+        let text = |of: fn(&Row) -> &'static str, of_ways: &'static str| -> ArrayRef {
+            let ways = ways.iter().map(|_| of_ways);
+            Arc::new(StringArray::from_iter_values(self.rows.iter().map(of).chain(ways)))
         };
+        let names = self.rows.iter().map(|row| row.name.to_owned());
+        let names = names.chain(ways.iter().map(|way| format!("{TRANSLATE} as {}", way.name)));
         let mut columns: Vec<(String, ArrayRef)> = vec![
-            ("option".into(), text(|row| row.name)),
-            ("queries".into(), text(|row| row.queries)),
-            ("documents".into(), text(|row| row.documents)),
+            ("option".into(), Arc::new(StringArray::from_iter_values(names))),
+            ("queries".into(), text(|row| row.queries, "new")),
+            ("documents".into(), text(|row| row.documents, "translated")),
         ];
-        let mut estimates = |name: &str, of: &dyn Fn(&Row) -> Option<Estimate>| {
-            for (i, end) in ["", "_low", "_high"].into_iter().enumerate() {
-                let number = |Estimate { mean, low, high }| [mean, low, high][i];
-                let numbers: Float64Array = self.rows.iter().map(|row| of(row).map(number)).collect();
-                columns.push((format!("{name}{end}"), Arc::new(numbers)));
-            }
-        };
+        let mut estimates =
+            |name: &str, of: &dyn Fn(&Row) -> Option<Estimate>, of_way: &dyn Fn(&Way) -> Option<Estimate>| {
+                for (i, end) in ["", "_low", "_high"].into_iter().enumerate() {
+                    let number = |Estimate { mean, low, high }| [mean, low, high][i];
+                    let numbers = self.rows.iter().map(of).chain(ways.iter().map(|way| of_way(way)));
+                    let numbers: Float64Array = numbers.map(|estimate| estimate.map(number)).collect();
+                    columns.push((format!("{name}{end}"), Arc::new(numbers)));
+                }
+            };
         for (i, name) in MEASURES.iter().enumerate() {
-            estimates(name, &|row| row.measures.as_ref().ok().map(|measures| measures[i]));
+            estimates(name, &|row| row.measures.as_ref().ok().map(|measures| measures[i]), &|way| {
+                Some(way.measures[i])
+            });
         }
-        estimates("ndcg_share", &|row| row.share);
+        estimates("ndcg_share", &|row| row.share, &|_| None);
         let standing = self.rows.iter().map(|row| row.standing.map(Outcome::name));
-        columns.push(("standing".into(), Arc::new(standing.collect::<StringArray>())));
-        let winner: BooleanArray = self.rows.iter().map(|row| Some(row.name == self.winner)).collect();
-        columns.push(("winner".into(), Arc::new(winner)));
+        let standing: StringArray = standing.chain(ways.iter().map(|_| None)).collect();
+        columns.push(("standing".into(), Arc::new(standing)));
+        let winner = self.rows.iter().map(|row| row.name == self.winner).chain(ways.iter().map(|_| false));
+        columns.push(("winner".into(), Arc::new(winner.map(Some).collect::<BooleanArray>())));
         let nullable = |(name, column): (String, ArrayRef)| {
             let is_number = *column.data_type() == DataType::Float64 || name == "standing";
             (name, column, is_number)

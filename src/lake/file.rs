@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
@@ -50,15 +50,66 @@ pub struct File {
     end: Option<Held>,
 }
 
-/// An embedding column of a file.
+/// An embedding column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VectorColumn {
-    /// Its place among the file's columns.
+    /// Its place among the table's columns.
     pub index: usize,
     /// Its name.
     pub name: String,
     /// Its width as far as the type says.
     pub width: Width,
+}
+
+/// The place of a column of the table at `shown`, or an error that lists the columns there are.
+fn column(schema: &Schema, shown: &str, name: &str) -> Result<usize> {
+    schema.index_of(name).map_err(|_| {
+        Error::file(shown, format!("there is no column `{name}`; its columns are {}", column_names(schema)))
+    })
+}
+
+fn column_names(schema: &Schema) -> String {
+    let names: Vec<String> = schema.fields().iter().map(|field| format!("`{}`", field.name())).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// The embedding column of the table at `shown`: the one `named`; or else one of the usual names (`embedding`, `embeddings`,
+/// `vector`, `emb`); or else the only list of floats.
+pub fn vector_column(schema: &Schema, shown: &str, named: Option<&str>) -> Result<VectorColumn> {
+    let vector = |index: usize| {
+        let field = schema.field(index);
+        Width::of(field.data_type()).map(|width| VectorColumn { index, name: field.name().clone(), width })
+    };
+    if let Some(name) = named {
+        let index = column(schema, shown, name)?;
+        let data_type = schema.field(index).data_type().clone();
+        return vector(index).ok_or_else(|| Error::file(shown, format!("column `{name}`: {}", Flaw::Type(data_type))));
+    }
+    if let Some(found) = USUAL_NAMES.iter().filter_map(|name| vector(schema.index_of(name).ok()?)).next() {
+        return Ok(found);
+    }
+    match embedding_columns(schema).as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Error::file(
+            shown,
+            format!("has no embedding column (a list of floats); its columns are {}", column_names(schema)),
+        )),
+        several => {
+            let names: Vec<String> = several.iter().map(|column| format!("`{}`", column.name)).collect();
+            let names = names.join(", ");
+            Err(Error::file(shown, format!("has several embedding columns, {names}: name one of them (--column)")))
+        }
+    }
+}
+
+fn embedding_columns(schema: &Schema) -> Vec<VectorColumn> {
+    let fields = schema.fields().iter().enumerate();
+    let lists = fields.filter(|(_, field)| !matches!(field.data_type(), DataType::FixedSizeBinary(_)));
+    let column = |(index, width, name)| VectorColumn { index, name, width };
+    lists
+        .filter_map(|(index, field)| Some((index, Width::of(field.data_type())?, field.name().clone())))
+        .map(column)
+        .collect()
 }
 
 impl File {
@@ -162,58 +213,17 @@ impl File {
 
     /// The place of a column, or an error that lists the columns there are.
     pub fn column(&self, name: &str) -> Result<usize> {
-        self.schema().index_of(name).map_err(|_| {
-            Error::file(self.shown(), format!("there is no column `{name}`; its columns are {}", self.column_names()))
-        })
+        column(self.schema(), self.shown(), name)
     }
 
-    fn column_names(&self) -> String {
-        let names: Vec<String> = self.schema().fields().iter().map(|field| format!("`{}`", field.name())).collect();
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-    }
-
-    /// The embedding column: the one `named`; or else one of the usual names (`embedding`, `embeddings`, `vector`, `emb`);
-    /// or else the only list of floats.
+    /// The embedding column, see [`vector_column`].
     pub fn vector_column(&self, named: Option<&str>) -> Result<VectorColumn> {
-        let vector = |index: usize| {
-            let field = self.schema().field(index);
-            Width::of(field.data_type()).map(|width| VectorColumn { index, name: field.name().clone(), width })
-        };
-        if let Some(name) = named {
-            let index = self.column(name)?;
-            let data_type = self.schema().field(index).data_type().clone();
-            return vector(index)
-                .ok_or_else(|| Error::file(self.shown(), format!("column `{name}`: {}", Flaw::Type(data_type))));
-        }
-        if let Some(found) = USUAL_NAMES.iter().filter_map(|name| vector(self.schema().index_of(name).ok()?)).next() {
-            return Ok(found);
-        }
-        let lists: Vec<VectorColumn> = self.embedding_columns();
-        match lists.as_slice() {
-            [only] => Ok(only.clone()),
-            [] => Err(Error::file(
-                self.shown(),
-                format!("has no embedding column (a list of floats); its columns are {}", self.column_names()),
-            )),
-            several => {
-                let names: Vec<String> = several.iter().map(|column| format!("`{}`", column.name)).collect();
-                Err(Error::file(
-                    self.shown(),
-                    format!("has several embedding columns, {}: name one of them (--column)", names.join(", ")),
-                ))
-            }
-        }
+        vector_column(self.schema(), self.shown(), named)
     }
 
     /// All columns that are lists of floats.
     pub fn embedding_columns(&self) -> Vec<VectorColumn> {
-        let fields = self.schema().fields().iter().enumerate();
-        fields
-            .filter(|(_, field)| !matches!(field.data_type(), DataType::FixedSizeBinary(_)))
-            .filter_map(|(index, field)| {
-                Some(VectorColumn { index, name: field.name().clone(), width: Width::of(field.data_type())? })
-            })
-            .collect()
+        embedding_columns(self.schema())
     }
 
     /// How many numbers a row of this column has: as its type says, or else as the first row has that is not NULL. `None`

@@ -9,7 +9,8 @@ use super::classes::Classes;
 use super::condition::Condition;
 use super::gate::{Gate, Judgement};
 use super::inputs::Inputs;
-use super::quality::{ACCURACY, KNN_OVERLAP, More, RowMeasures, Trial, estimated, measure};
+use super::quality::{ACCURACY, KNN_OVERLAP, More, RowMeasures, Trial, estimated, measure, translated};
+use super::storage::Storage;
 use super::table::{At, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
 use super::{Place, stored};
 use crate::column::best::{Against, MAX_UNSEEN};
@@ -215,13 +216,19 @@ pub fn fit(request: &Request) -> Result<Fit> {
                 let measured = measure(&without, &trial, request.seed)?;
                 let groups = queries.iter().map(|&pair| pairs.group[pair].as_deref());
                 judgement = request.judge(&measured.rows, groups)?;
-                Some(json!({
+                let translated = translated(&without.translation(), &trial)?;
+                let translated = Rows::new(&translated, target_vectors.width());
+                let mut quality = json!({
                     "queries": queries.len(),
                     "pool": trial.pool.len(),
                     "anchors": rest.len(),
                     "held_out": held.by,
                     "rows": measured.table,
-                }))
+                });
+                if let Some(storage) = Storage::of_translated(translated, trial.natives, request.seed) {
+                    quality["storage"] = storage.to_json();
+                }
+                Some(quality)
             }
         }
         None => None,

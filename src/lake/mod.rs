@@ -14,6 +14,7 @@ mod file;
 pub mod fit;
 mod folder;
 pub mod gate;
+mod guard;
 pub mod hub;
 pub mod import;
 pub mod import_head;
@@ -31,6 +32,7 @@ mod quality;
 #[cfg(feature = "encode")]
 pub mod scale_study;
 pub mod stitch;
+pub mod storage;
 pub mod stored;
 pub mod sweep;
 mod table;

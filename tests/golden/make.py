@@ -371,6 +371,39 @@ def ranking_cases():
                "measures": [[float(x) for x in row] for row in oracle.ranking(queries, documents, relevant)]}
 
 
+def quantize_cases():
+    rng = np.random.default_rng(14)
+    for name, rows in (("normal", rng.normal(size=(12, 16))), ("not a multiple of eight", rng.normal(size=(5, 13)) * 40),
+                       ("one number", np.array([[2.0], [-3.0], [0.0]])),
+                       ("zeros, and halves to even", np.array([[0.0, 0.0, 0.0], [127.0, 0.5, 1.5], [-127.0, -0.5, -2.5]]))):
+        rows = f32(rows)
+        codes, scales = oracle.int8(rows)
+        yield {"name": name, "rows": matrix(rows), "codes": codes.tolist(), "scales": [float(s) for s in scales],
+               "bytes": oracle.binary(rows).tolist()}
+
+
+def kept_cases():
+    rng = np.random.default_rng(15)
+    documents = f32(rng.normal(size=(300, 24)) + 0.3)
+    queries = f32(documents[:60] + 0.4 * rng.normal(size=(60, 24)))
+    relevant = [np.sort(np.argsort(-row, kind="stable")[:10]).tolist() for row in oracle.scores(queries, documents, "cosine")]
+    ways = [("f32", 24), ("f16", 24), ("int8", 24), ("binary", 24), ("binary queries", 24), ("f32", 12), ("f32", 6), ("f32", 3), ("int8", 12)]
+    recalls = []
+    for way, d in ways:
+        precision = "binary" if way == "binary queries" else way
+        asking = oracle.kept(queries, "binary") if way == "binary queries" else queries[:, :d]
+        kept = oracle.kept(documents[:, :d], precision)
+        scores = asking @ kept.T if precision == "binary" else oracle.scores(asking, kept, "cosine")
+        found = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+        for row in scores:
+            tenth, eleventh = np.sort(row)[::-1][9:11]
+            assert tenth - eleventh > 1e-6 or (tenth == eleventh and precision == "binary"), (way, tenth - eleventh)
+        recall = float(np.mean([len(set(f) & set(r)) / 10 for f, r in zip(found.tolist(), relevant)]))
+        name = precision + (f", first {d}" if d < 24 else "") + (", binary queries" if way == "binary queries" else "")
+        recalls.append([name, recall])
+    yield {"queries": matrix(queries), "documents": matrix(documents), "relevant": relevant, "recalls": recalls}
+
+
 def cka_cases():
     rng = np.random.default_rng(9)
     x, y = pair(9, 40, 6, 5)
@@ -452,6 +485,8 @@ def main():
     dump("class_means.json", class_means_cases())
     dump("mixed.json", mixed_cases())
     dump("ranking.json", ranking_cases())
+    dump("quantize.json", quantize_cases())
+    dump("kept.json", kept_cases())
     dump("cka.json", cka_cases())
     dump("bootstrap.json", bootstrap_cases())
     dump("confidence.json", confidence_cases())

@@ -239,6 +239,30 @@ def mixed(queries, documents, translated, k, old_threshold):
     }
 
 
+def int8(x):
+    """Codes and the scale of each row, in single precision as a reader of the codes has it."""
+    x = np.asarray(x, dtype=np.float32)
+    scale = np.abs(x).max(axis=1) / np.float32(127.0)
+    codes = np.rint(x / np.where(scale > 0, scale, np.float32(1.0))[:, None])
+    return np.where(scale[:, None] > 0, codes, 0).astype(np.int8), scale
+
+
+def binary(x):
+    return np.packbits(np.asarray(x) > 0, axis=1)
+
+
+def kept(x, precision):
+    """Rows as they are read back."""
+    if precision == "f16":
+        return np.asarray(x).astype(np.float16).astype(np.float64)
+    if precision == "int8":
+        codes, scale = int8(x)
+        return codes * scale[:, None].astype(np.float64)
+    if precision == "binary":
+        return np.unpackbits(binary(x), axis=1)[:, :np.asarray(x).shape[1]] * 2.0 - 1.0
+    return np.asarray(x)
+
+
 def ranking(queries, documents, relevant, k=10):
     """Recall, nDCG (linear gain) and reciprocal rank at k; relevant: a dict of grades a query."""
     rows = []

@@ -58,6 +58,7 @@ pub fn decide(request: &Request, answers: [Answer; 6], judged: bool) -> Result<E
         winner: RE_EMBED,
         verdict: String::new(),
         gate: None,
+        storage: None,
     };
     for Answer { name, queries, documents, measures } in answers {
         let (mut share, mut standing) = (None, None);

@@ -429,14 +429,9 @@ fn check_input(
         None => Vec::new(),
         Some(Ok(lineage)) if allow_chain => lineage.steps(),
         Some(lineage) => {
-            let target = |step: &Translation| format!(" (to '{}')", step.target_encoder);
-            let by = lineage.ok().and_then(|lineage| lineage.work.columns.last().map(target)).unwrap_or_default();
-            return Err(Error::file(
-                file.shown(),
-                format!(
-                    "is itself a translation{by}: translate from the original, errors add up (--allow-chain does it all the same)"
-                ),
-            ));
+            let lineage = lineage.ok();
+            let last = lineage.as_ref().and_then(|lineage| lineage.work.columns.last());
+            return Err(Error::file(file.shown(), is_translation(last)));
         }
     };
     for (column, Step { translator, .. }) in recipe.columns(&file)?.iter().zip(&recipe.steps) {
@@ -448,8 +443,16 @@ fn check_input(
     Ok((file.rows(), chain))
 }
 
+/// What to say where the source is what a translation has made.
+pub(super) fn is_translation(last: Option<&Translation>) -> String {
+    let by = last.map_or_else(String::new, |step| format!(" (to '{}')", step.target_encoder));
+    format!(
+        "is itself a translation{by}: translate from the original, errors add up (--allow-chain does it all the same)"
+    )
+}
+
 /// What is done to every file: the translators are read.
-fn recipe(request: &Request) -> Result<Recipe> {
+pub(super) fn recipe(request: &Request) -> Result<Recipe> {
     let steps = request.columns.iter().map(|column| {
         let translator = column.translator.translator()?;
         Ok(Step { column: column.name.clone(), translator })
@@ -465,12 +468,20 @@ fn recipe(request: &Request) -> Result<Recipe> {
             translator.confidence().map_err(|error| column.translator.of(error))?;
         }
     }
+    if let Some(dimensions) = settings.dimensions {
+        if let Some(step) = steps.iter().find(|step| step.translator.target_width < dimensions) {
+            return Err(Error::Invalid(format!(
+                "--dimensions {dimensions}: a translated vector has {} numbers, and its first ones are kept: keep fewer",
+                step.translator.target_width
+            )));
+        }
+    }
     let (settings, null_bad) = (request.settings.clone(), request.on_bad == OnBad::Null);
     Ok(Recipe { steps, settings, null_bad, guard: !request.force, memory: Memory::default() })
 }
 
 /// What to say where a file's vectors are not the translator's source vectors.
-fn other_width(translator: &Translator, column: &VectorColumn, found: usize) -> String {
+pub(super) fn other_width(translator: &Translator, column: &VectorColumn, found: usize) -> String {
     let (from, to) = (encoder_name(&translator.source_encoder), encoder_name(&translator.target_encoder));
     let (d_x, d_y) = (translator.source_width, translator.target_width);
     let advice = if found == d_y {

@@ -29,7 +29,7 @@ use crate::lake::output::{Output, Written};
 use crate::lake::vectors::VectorBatches;
 use crate::{Error, Result};
 use copy::{Chunks, PageIndex, Records, Stop};
-use schema::{Layout, Leaf, confidence_field};
+use schema::{Layout, Leaf, confidence_field, scale_name};
 use vectors::{Numbers, Vector};
 
 mod copy;
@@ -91,6 +91,8 @@ pub struct Step {
 pub struct Settings {
     /// What the numbers of translated vectors are stored as.
     pub items: Items,
+    /// How many of them are kept, from the first; all where absent.
+    pub dimensions: Option<usize>,
     /// How they are compressed.
     pub codec: Codec,
     /// The name of a new column for the translated vectors, after the source column, which is kept; they take its place
@@ -109,7 +111,10 @@ impl Settings {
             Items::Source => None,
             Items::F32 => Some("f32"),
             Items::F16 => Some("f16"),
-            Items::Binary => Some("binary"),
+            Items::Int8 => Some("int8"),
+            // `binary` was what bytes are.
+            Items::Binary => Some("signs"),
+            Items::Bytes => Some("bytes"),
         };
         let compression = match self.codec {
             Codec::Keep => None,
@@ -123,7 +128,11 @@ impl Settings {
             ("confidence_column", self.confidence_column.as_deref()),
             ("origin_column", self.origin_column.as_deref()),
         ];
-        settings.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+        let mut settings: Value = settings.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        if let Some(dimensions) = self.dimensions {
+            settings["dimensions"] = dimensions.into();
+        }
+        settings
     }
 }
 
@@ -137,8 +146,12 @@ pub enum Items {
     F32,
     /// Lists of `f16`.
     F16,
-    /// Little-endian `f32` in `FixedSizeBinary`.
+    /// Lists of eight-bit codes, and a column with what a code of each row is worth, see [`crate::kernel::quantize::int8`].
+    Int8,
+    /// Lists of bytes with eight signs each, see [`crate::kernel::quantize::binary`].
     Binary,
+    /// Little-endian `f32` in `FixedSizeBinary`.
+    Bytes,
 }
 
 /// How translated vectors are compressed.
@@ -188,38 +201,53 @@ impl Recipe {
     pub fn columns(&self, file: &File) -> Result<Vec<VectorColumn>> {
         let found = self.steps.iter().map(|step| file.vector_column(step.column.as_deref()));
         let columns = found.collect::<Result<Vec<_>>>()?;
-        let mut seen = HashSet::new();
-        if let Some(twice) = columns.iter().find(|column| !seen.insert(column.index)) {
-            return Err(Error::Invalid(format!(
-                "column `{}` is named twice: a column has one translation",
-                twice.name
-            )));
-        }
-        let Settings { output_column, confidence_column, origin_column, .. } = &self.settings;
-        let new = [
-            ("--output-column", output_column),
-            ("--confidence-column", confidence_column),
-            ("--origin-column", origin_column),
-        ];
-        let mut taken: HashSet<&str> = file.schema().fields().iter().map(|field| field.name().as_str()).collect();
-        for (option, name) in new.into_iter().filter_map(|(option, name)| Some((option, name.as_deref()?))) {
-            if !taken.insert(name) {
-                return Err(Error::file(
-                    file.shown(),
-                    format!("there is a column `{name}`: give {option} another name"),
-                ));
-            }
-        }
+        check_columns(&columns, file.schema(), file.shown(), &self.settings)?;
         Ok(columns)
     }
 
     /// What the origin column says.
-    fn origin(&self) -> String {
+    pub fn origin(&self) -> String {
         let step = |step: &Step| {
             let translator = &step.translator;
             format!("{}:{}", translator.target_encoder, translator.digest.get(..16).unwrap_or_default())
         };
         self.steps.iter().map(step).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// An error where one of the columns to translate is named twice, or where the table at `shown` has a new column's name already.
+pub fn check_columns(columns: &[VectorColumn], schema: &Schema, shown: &str, settings: &Settings) -> Result<()> {
+    let mut seen = HashSet::new();
+    if let Some(twice) = columns.iter().find(|column| !seen.insert(column.index)) {
+        return Err(Error::Invalid(format!("column `{}` is named twice: a column has one translation", twice.name)));
+    }
+    let Settings { output_column, confidence_column, origin_column, .. } = settings;
+    let scale = |column: &VectorColumn| scale_name(output_column.as_deref().unwrap_or(&column.name));
+    let scales: Vec<String> = match settings.items {
+        Items::Int8 => columns.iter().map(scale).collect(),
+        _ => Vec::new(),
+    };
+    let mut taken: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let new = [
+        ("--output-column", output_column),
+        ("--confidence-column", confidence_column),
+        ("--origin-column", origin_column),
+    ];
+    let new = new.into_iter().filter_map(|(option, name)| Some((option, name.as_deref()?)));
+    for (option, name) in new {
+        if !taken.insert(name) {
+            return Err(Error::file(shown, format!("there is a column `{name}`: give {option} another name")));
+        }
+    }
+    match scales.iter().find(|name| !taken.insert(name)) {
+        Some(name) => Err(Error::file(
+            shown,
+            format!(
+                "there is a column `{name}`, as the scales of --items int8 would be called: give the other one another name, or put \
+                 the vectors into a new column (--output-column)"
+            ),
+        )),
+        None => Ok(()),
     }
 }
 
@@ -245,7 +273,7 @@ pub struct Rewrite {
     /// The column for the confidence in the vectors of the only one.
     confidence: Option<FieldRef>,
     layout: Layout,
-    /// The columns that are encoded here: the vectors, then the confidence.
+    /// The columns that are encoded here: the vectors, the scales of their codes, the confidence.
     of_vectors: SchemaDescriptor,
     /// The leaves of the input that are copied.
     copied: Vec<usize>,
@@ -273,7 +301,7 @@ pub struct Chunk {
 /// A part as it goes to the file.
 pub struct Encoded {
     part: Part,
-    /// The translated columns, then the confidence where it is asked for.
+    /// The translated columns, then the scales of their codes and the confidence where there are some.
     vectors: Vec<Column>,
     chunks: Option<Chunks>,
     bad: Vec<BadRow>,
@@ -392,6 +420,7 @@ impl Rewrite {
             SerializedFileWriter::new(Vec::new(), Arc::clone(&of_vectors), Arc::clone(&layout.properties))?;
         let of_vectors = SchemaDescriptor::new(of_vectors);
         let mut fields: Vec<_> = vectors.iter().map(|vector| Arc::clone(&vector.field)).collect();
+        fields.extend(vectors.iter().filter_map(|vector| vector.scale.clone()));
         let confidence = recipe.settings.confidence_column.as_deref().map(confidence_field);
         fields.extend(confidence.clone());
         let factory = ArrowRowGroupWriterFactory::new(&writer_of_vectors, Arc::new(Schema::new(fields)));
@@ -485,7 +514,7 @@ impl Rewrite {
                 let Some(vector) = lists else { return Ok(ColumnWriter::General(Box::new(writer))) };
                 let compression = properties.compression(self.of_vectors.column(leaf).path());
                 let indexed = !properties.offset_index_disabled();
-                let width = vector.translator.target_width;
+                let width = vector.width;
                 let Some(encoder) = PageEncoder::new(&self.of_vectors, leaf, width, compression, &vector.pages)? else {
                     return Ok(ColumnWriter::General(Box::new(writer)));
                 };
@@ -500,9 +529,11 @@ impl Rewrite {
         let Some(part) = self.parts.get(chunk.number) else { return Ok(None) };
         let mut read = chunk.batches.map(Vec::into_iter);
         let (mut columns, mut bad) = (Vec::new(), Vec::new());
-        let mut writers = self.column_writers(chunk.number)?.into_iter();
-        let last = if self.confidence.is_some() { writers.next_back() } else { None };
+        let mut writers = self.column_writers(chunk.number)?;
+        let last = if self.confidence.is_some() { writers.pop() } else { None };
         let mut confidence = self.confidence.as_ref().zip(last);
+        let mut of_scales = writers.split_off(self.vectors.len()).into_iter();
+        let mut scales = Vec::new();
         for (vector, mut writer) in self.vectors.iter().zip(writers) {
             let mut group = if read.is_none() { Some(self.read_group(vector, part.group)?) } else { None };
             let mut batches = read.as_mut().and_then(Iterator::next).unwrap_or_default().into_iter();
@@ -510,6 +541,7 @@ impl Rewrite {
                 Some(group) => group.next(self.batch_rows),
                 None => Ok(batches.next()),
             };
+            let mut scale = vector.scale.as_ref().and_then(|field| Some((field, of_scales.next()?)));
             let mut rows = 0;
             while let Some(batch) = next()? {
                 if stop() {
@@ -517,10 +549,13 @@ impl Rewrite {
                 }
                 let first = (part.group, part.first + rows);
                 let sure = confidence.is_some();
-                let (column, confidences) = vector.translate(&self.file, &batch, first, sure, scratch, &mut bad)?;
-                rows += column.len() as u64;
-                writer.write(&vector.field, &column)?;
-                if let (Some((field, writer)), Some(column)) = (&mut confidence, confidences) {
+                let made = vector.translate(&self.file, &batch, first, sure, scratch, &mut bad)?;
+                rows += made.vectors.len() as u64;
+                writer.write(&vector.field, &made.vectors)?;
+                if let (Some((field, writer)), Some(column)) = (&mut scale, made.scales) {
+                    writer.write(field, &column)?;
+                }
+                if let (Some((field, writer)), Some(column)) = (&mut confidence, made.confidences) {
                     writer.write(field, &column)?;
                 }
             }
@@ -528,7 +563,9 @@ impl Rewrite {
                 return Err(self.other_rows(vector, part));
             }
             columns.push(writer.close()?);
+            scales.extend(scale.map(|(_, writer)| writer.close()).transpose()?);
         }
+        columns.append(&mut scales);
         if let Some((_, writer)) = confidence {
             columns.push(writer.close()?);
         }

@@ -27,6 +27,8 @@ fn huggingface(mut note: Value, recipe: &Recipe, vectors: &[Vector]) -> Option<V
             features.insert(name, feature);
         }
         features.extend(translated);
+        let scale = vector.and_then(|vector| vector.scale.as_ref());
+        features.extend(scale.map(|scale| (scale.name().clone(), json!({"dtype": "float32", "_type": "Value"}))));
     }
     if let Some(name) = &recipe.settings.confidence_column {
         features.insert(name.clone(), json!({"dtype": "float32", "_type": "Value"}));
@@ -41,12 +43,14 @@ fn vector_feature(source: &Value, vector: &Vector) -> Value {
     let item = match vector.numbers {
         Numbers::F32 => "float32",
         Numbers::F16 => "float16",
+        Numbers::Codes => "int8",
+        Numbers::Signs => "uint8",
         Numbers::Bytes => return json!({"dtype": "binary", "_type": "Value"}),
     };
     // Older versions know no `List`.
     let kind = if source["_type"] == "List" { "List" } else { "Sequence" };
     let item = json!({"dtype": item, "_type": "Value"});
-    json!({"feature": item, "length": vector.translator.target_width, "_type": kind})
+    json!({"feature": item, "length": vector.numbers.items(vector.width), "_type": kind})
 }
 
 /// pandas names the type of every column, as pyarrow names it.
@@ -63,6 +67,8 @@ fn pandas(mut note: Value, recipe: &Recipe, vectors: &[Vector]) -> Option<Value>
         }
         columns.push(column);
         columns.extend(beside);
+        let scale = vector.and_then(|vector| vector.scale.as_ref());
+        columns.extend(scale.map(|scale| of_type(scale.name(), "float32", "float32")));
     }
     columns.extend(recipe.settings.confidence_column.iter().map(|name| of_type(name, "float32", "float32")));
     columns.extend(recipe.settings.origin_column.iter().map(|name| new(name, "unicode")));

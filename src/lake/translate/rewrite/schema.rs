@@ -28,7 +28,7 @@ const DICTIONARY_BYTES: usize = 16 << 20;
 pub enum Leaf {
     /// A leaf of the input.
     Copied(usize),
-    /// A translated column, or after the last of them the confidence.
+    /// A translated column; after the last of them the scales of codes, then the confidence.
     Vector(usize),
     /// The column that names encoder and translator.
     Origin,
@@ -59,12 +59,17 @@ impl Layout {
             if let Some(number) = vector {
                 fields.push(Arc::new(vector_type(field, &vectors[number], beside)?));
                 sources.push(Root::Vector(number));
+                if let Some(scale) = &vectors[number].scale {
+                    let before = vectors[..number].iter().filter(|vector| vector.scale.is_some()).count();
+                    fields.push(Arc::new(number_type(scale)?));
+                    sources.push(Root::Vector(vectors.len() + before));
+                }
             }
         }
         if let Some(name) = &recipe.settings.confidence_column {
-            let confidence = Type::primitive_type_builder(name, Physical::FLOAT).with_repetition(Repetition::OPTIONAL);
-            fields.push(Arc::new(confidence.build()?));
-            sources.push(Root::Vector(vectors.len()));
+            fields.push(Arc::new(number_type(&confidence_field(name))?));
+            let scales = vectors.iter().filter(|vector| vector.scale.is_some()).count();
+            sources.push(Root::Vector(vectors.len() + scales));
         }
         if let Some(name) = &recipe.settings.origin_column {
             let text = Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
@@ -81,7 +86,7 @@ impl Layout {
         Ok(Self { schema, leaves, properties })
     }
 
-    /// The parts of the schema that are translated columns alone, in the order of the vectors, and the confidence.
+    /// The parts of the schema that are translated columns alone, in the order of the vectors, the scales and the confidence.
     pub fn vectors(&self) -> Result<TypePtr> {
         let mut fields: Vec<(usize, TypePtr)> = self
             .leaves
@@ -121,15 +126,25 @@ fn leaves(input: &SchemaDescriptor, output: &SchemaDescriptor, sources: &[Root])
     leaves
 }
 
+fn repetition(field: &Field) -> Repetition {
+    if field.is_nullable() { Repetition::OPTIONAL } else { Repetition::REQUIRED }
+}
+
+/// The Parquet type of a column with a number for every vector.
+fn number_type(field: &Field) -> Result<Type> {
+    let number = Type::primitive_type_builder(field.name(), Physical::FLOAT).with_repetition(repetition(field));
+    Ok(number.build()?)
+}
+
 /// The Parquet type of a translated column: names and field ids as in the source, where the new column takes its place.
 fn vector_type(source: &Type, vector: &Vector, beside: bool) -> Result<Type> {
-    let repetition = if vector.field.is_nullable() { Repetition::OPTIONAL } else { Repetition::REQUIRED };
+    let repetition = repetition(&vector.field);
     let id = |source: &Type| {
         let info = source.get_basic_info();
         (info.has_id() && !beside).then(|| info.id())
     };
     if vector.numbers == Numbers::Bytes {
-        let bytes = vector.translator.target_width * size_of::<f32>();
+        let bytes = vector.width * size_of::<f32>();
         let length = i32::try_from(bytes).map_err(|_| Error::Invalid(format!("{bytes} bytes a row are too many")))?;
         let bytes = Type::primitive_type_builder(vector.field.name(), Physical::FIXED_LEN_BYTE_ARRAY);
         return Ok(bytes.with_repetition(repetition).with_length(length).with_id(id(source)).build()?);
@@ -143,12 +158,17 @@ fn vector_type(source: &Type, vector: &Vector, beside: bool) -> Result<Type> {
         _ => None,
     });
     let (list, item) = standard.map_or(("list", "element"), |(list, item)| (list.name(), item.name()));
-    let item = match vector.numbers {
-        Numbers::F16 => Type::primitive_type_builder(item, Physical::FIXED_LEN_BYTE_ARRAY)
-            .with_length(2)
-            .with_logical_type(Some(LogicalType::Float16)),
-        _ => Type::primitive_type_builder(item, Physical::FLOAT),
-    };
+    let item =
+        match vector.numbers {
+            Numbers::F16 => Type::primitive_type_builder(item, Physical::FIXED_LEN_BYTE_ARRAY)
+                .with_length(2)
+                .with_logical_type(Some(LogicalType::Float16)),
+            Numbers::Codes => Type::primitive_type_builder(item, Physical::INT32)
+                .with_logical_type(Some(LogicalType::integer(8, true))),
+            Numbers::Signs => Type::primitive_type_builder(item, Physical::INT32)
+                .with_logical_type(Some(LogicalType::integer(8, false))),
+            Numbers::F32 | Numbers::Bytes => Type::primitive_type_builder(item, Physical::FLOAT),
+        };
     let nullable = matches!(vector.field.data_type(), DataType::FixedSizeList(item, _) if item.is_nullable());
     let item = item
         .with_repetition(if nullable { Repetition::OPTIONAL } else { Repetition::REQUIRED })
@@ -183,6 +203,16 @@ pub fn vector_field(source: &Field, name: &str, nullable: bool, numbers: Numbers
     let data_type = numbers.data_type(item, width);
     let metadata = of_this_width(source.metadata().clone(), &data_type, width);
     Field::new(name, data_type, nullable).with_metadata(metadata)
+}
+
+/// The name of the column of scales beside a column of codes.
+pub fn scale_name(column: &str) -> String {
+    format!("{column}_scale")
+}
+
+/// The Arrow field of the scales beside a column of codes; NULL where the vector is.
+pub fn scale_field(column: &str, nullable: bool) -> FieldRef {
+    Arc::new(Field::new(scale_name(column), DataType::Float32, nullable))
 }
 
 /// The Arrow field of a column of confidences; NULL where the vector is.
@@ -243,9 +273,9 @@ fn arrow_schema(stored: &Schema, recipe: &Recipe, vectors: &[Vector]) -> Schema 
         }
         fields.extend(vector.map(|vector| {
             let name = if beside { vector.field.name() } else { field.name() };
-            let (nullable, width) = (vector.field.is_nullable(), vector.translator.target_width);
-            Arc::new(vector_field(field, name, nullable, vector.numbers, width, beside))
+            Arc::new(vector_field(field, name, vector.field.is_nullable(), vector.numbers, vector.width, beside))
         }));
+        fields.extend(vector.and_then(|vector| vector.scale.clone()));
     }
     fields.extend(recipe.settings.confidence_column.as_deref().map(confidence_field));
     fields.extend(recipe.settings.origin_column.iter().map(|name| Arc::new(Field::new(name, DataType::Utf8, false))));
@@ -301,8 +331,8 @@ fn properties(
                 properties = properties.set_column_compression(path, Compression::ZSTD(ZstdLevel::default()));
                 continue;
             }
-            // The confidence: as good as every value is another one.
-            Leaf::Vector(number) if *number == vectors.len() => {
+            // Scales and confidences: as good as every value is another one.
+            Leaf::Vector(number) if *number >= vectors.len() => {
                 let zstd = Compression::ZSTD(ZstdLevel::default());
                 properties =
                     properties.set_column_compression(path.clone(), zstd).set_column_dictionary_enabled(path, false);
@@ -316,6 +346,9 @@ fn properties(
         };
         let chunk = first.map(|group| group.column(source));
         let is_vector = matches!(leaves[leaf], Leaf::Vector(_));
+        // Plain, a code would be as long as the number it is for; a place in a dictionary of all codes has eight bits.
+        let has_codes = |number: usize| matches!(vectors[number].numbers, Numbers::Codes | Numbers::Signs);
+        let is_short = matches!(leaves[leaf], Leaf::Vector(number) if has_codes(number));
         let compression = match recipe.settings.codec {
             Codec::None if is_vector => Compression::UNCOMPRESSED,
             Codec::Zstd if is_vector => Compression::ZSTD(ZstdLevel::default()),
@@ -324,7 +357,7 @@ fn properties(
         properties = properties.set_column_compression(path.clone(), compression);
         if is_vector {
             properties = properties
-                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_dictionary_enabled(path.clone(), is_short)
                 .set_column_statistics_enabled(path.clone(), EnabledStatistics::None)
                 .set_column_encoding(path, Encoding::PLAIN);
         } else if let Some(chunk) = chunk {
