@@ -55,6 +55,25 @@ fn a_file_of_another_encoder_ends_the_job() {
     world.ok("sql -c \"SELECT count(emb_translate(embedding, t)) FROM 'lake/4.parquet' CROSS JOIN 't.parquet'\"");
 }
 
+#[cfg(feature = "delta")]
+#[test]
+fn a_delta_table_of_another_encoder_is_refused() {
+    let world = World::new();
+    encoder(&world, "a.parquet", 2, 0..900);
+    encoder(&world, "b.parquet", 3, 0..900);
+    encoder(&world, "other.parquet", 4, 0..900);
+    world.ok("fit --source a.parquet --target b.parquet --key id --method parseval -o t.parquet");
+    for name in ["a", "other"] {
+        let sql = format!("COPY (SELECT * FROM '{name}.parquet') TO '{name}/' STORED AS DELTA");
+        world.run(&["sql", "-c", &sql]).expect(0, &[]);
+    }
+    world.ok("translate a --to out --translator t.parquet");
+    let words = ["other: column `embedding`: its rows are not of the encoder", "--force"];
+    world.run("translate other --to no --translator t.parquet").expect(4, &words);
+    assert!(!world.path("no").exists());
+    world.ok("translate other --to no --translator t.parquet --force");
+}
+
 #[test]
 fn rows_that_mirror_the_anchors_are_told_by_their_skewness() {
     let world = World::new();

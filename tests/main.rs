@@ -33,6 +33,7 @@ mod slt;
 mod sql;
 mod stored;
 mod sweep;
+mod tables;
 mod tester;
 mod translate;
 mod writers;

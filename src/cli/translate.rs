@@ -20,12 +20,21 @@ use super::signals::{INTERRUPTED, Signals, TERMINATED};
 use super::stores::StoreOptions;
 use super::{DONE, FAILED, GUARD, RETRY, Watched};
 use crate::Error;
+#[cfg(feature = "delta")]
+use crate::lake::translate::delta;
 use crate::lake::translate::{
     BadRow, By, Codec, Column, Event, Items, Listed, OnBad, Orphans, Outcome, Plan, Progress, Reembed, Request,
     Settings, Why,
 };
 use crate::lake::{Inputs, Place};
 use crate::session::stores::Stores;
+#[cfg(feature = "delta")]
+use {
+    super::signals::Ended,
+    super::watch::watched,
+    crate::{lake, session},
+    tokio::runtime::Runtime,
+};
 
 /// Translate the embeddings of a Parquet file, or of all Parquet files in a folder
 ///
@@ -42,10 +51,14 @@ use crate::session::stores::Stores;
   babelake translate 'lake/fr/2024-*/' --to lake/fr_as_en/ --translator fr_en.parquet
   babelake translate lake/ --to lake_en/ --translator fr_en.parquet --filter \"year >= 2023\"
   babelake translate lake/ --to lake_en/ --translator fr_en.parquet --manifest files.txt
-      only the files named, the way to translate a Delta or Iceberg table's current ones
+      only the files named
+  babelake translate lake/docs/ --to docs_en/ --translator fr_en.parquet --manifest lake/docs/metadata/00042-9f3c.metadata.json
+      the current files of an Iceberg table. A folder that is a Delta table is translated into one, in builds with that feature
   babelake translate lake/ --to lake_en/ --translator fr_en.parquet --confidence-column confidence \\
       --reembed-list keys.parquet --below 0.4 --key id
       and a list of the rows to embed with the new model
+  babelake translate lake/ --to lake_en/ --translator fr_en.parquet --items int8 --dimensions 512
+      in fewer bits: what that costs is in the tables of `babelake fit` and `babelake eval`
   babelake translate s3://lake/fr/ --to s3://lake/fr_as_en/ --translator s3://lake/fr_en.parquet --dry-run
 
 Everything is checked before the first file is written. Names that begin with _ or . are no data and are left out. A finished
@@ -69,7 +82,8 @@ pub struct JobArgs {
     /// Parquet file, folder of them, or a pattern in quotes, such as 'lake/2024-*/' or 'lake/lang=fr/**/*.parquet'. Below OUT
     /// files keep their paths below INPUT, or below the folder before the first wildcard
     pub input: String,
-    /// Translate only the files that this text file names: a path a line, relative to INPUT or in full, or a URL
+    /// Translate only the files that this text file names: a path a line, relative to INPUT or in full, or a URL. Or the metadata
+    /// file of an Iceberg table (*.metadata.json) in the folder INPUT: the files of its current snapshot
     #[arg(long, value_name = "FILE")]
     manifest: Option<String>,
     /// Translate only the partitions for which this SQL is true; its columns are the folders named column=value
@@ -151,6 +165,9 @@ struct Written {
     /// What the numbers of the translated vectors are stored as [default: as in the input; f64 becomes f32]
     #[arg(long, value_enum)]
     items: Option<Numbers>,
+    /// Keep the first M numbers of every translated vector only
+    #[arg(long, value_name = "M")]
+    dimensions: Option<NonZero<usize>>,
     /// How the translated vectors are compressed; other columns stay as they are
     #[arg(long, value_enum, default_value_t = Compression::Keep)]
     compression: Compression,
@@ -169,9 +186,14 @@ struct Written {
 #[serde(rename_all = "kebab-case")]
 enum Numbers {
     F32,
+    /// Half precision
     F16,
-    /// f32, a row's bytes in a FixedSizeBinary
+    /// Eight-bit codes, and what a code of each row is worth in the column NAME_scale
+    Int8,
+    /// Signs, eight to a byte, as numpy's packbits(x > 0)
     Binary,
+    /// f32, a row's bytes in a FixedSizeBinary
+    Bytes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -189,8 +211,11 @@ impl Written {
                 None => Items::Source,
                 Some(Numbers::F32) => Items::F32,
                 Some(Numbers::F16) => Items::F16,
+                Some(Numbers::Int8) => Items::Int8,
                 Some(Numbers::Binary) => Items::Binary,
+                Some(Numbers::Bytes) => Items::Bytes,
             },
+            dimensions: self.dimensions.map(NonZero::get),
             codec: match self.compression {
                 Compression::Keep => Codec::Keep,
                 Compression::Zstd => Codec::Zstd,
@@ -270,6 +295,8 @@ pub fn run_job(
         planned: OnceLock::new(),
         progress: Arc::default(),
         outcome: OnceLock::new(),
+        #[cfg(feature = "delta")]
+        delta: OnceLock::new(),
     });
     let record = Record::new(command, name, &args.record, &args.stores, Arc::clone(&job) as _);
     record.run(|log, signals| job.run(log, signals))
@@ -283,6 +310,27 @@ struct Job {
     planned: OnceLock<Planned>,
     progress: Arc<Progress>,
     outcome: OnceLock<Outcome>,
+    #[cfg(feature = "delta")]
+    delta: OnceLock<Delta>,
+}
+
+/// What became of a Delta table.
+#[cfg(feature = "delta")]
+struct Delta {
+    done: delta::Done,
+    columns: Value,
+    last_words: String,
+}
+
+/// A session for a job over a Delta table.
+#[cfg(feature = "delta")]
+fn delta_session(args: &JobArgs, stores: &Arc<Stores>) -> crate::Result<datafusion::prelude::SessionContext> {
+    session::context(&session::Settings {
+        partitions: args.threads.map(NonZero::get),
+        memory: args.memory.memory,
+        stores: Some(Arc::clone(stores)),
+        ..Default::default()
+    })
 }
 
 /// What is known once everything has been looked at.
@@ -341,7 +389,9 @@ impl Job {
             input = input.filtered(sql.clone());
         }
         let columns = (self.columns)(&places, &input, log)?;
-        let plan = Plan::new(&Request {
+        #[cfg(feature = "delta")]
+        let folder = input.folder().clone();
+        let request = Request {
             input,
             output: place(&args.to)?,
             columns,
@@ -362,7 +412,20 @@ impl Job {
             max_bad: args.max_bad,
             threads: args.threads,
             memory: args.memory.memory,
-        })?;
+        };
+        #[cfg(feature = "delta")]
+        {
+            let table = args.manifest.is_none().then(|| delta::table(&folder)).transpose()?;
+            if let Some(table) = table.filter(|table| table.exists()) {
+                return self.run_delta(
+                    delta::Job::new(&request, table, delta_session(args, &stores)?)?,
+                    &runtime,
+                    log,
+                    signals,
+                );
+            }
+        }
+        let plan = Plan::new(&request)?;
         self.planned.get_or_init(|| Planned::of(&plan));
         if args.dry_run {
             print(&preview(&plan, plan.estimate()?))?;
@@ -405,6 +468,36 @@ impl Job {
             log.line(&self.did(begin.elapsed()));
         }
         error.map_or(Ok(code), |error| Err(error.into()))
+    }
+
+    /// Translates a Delta table.
+    #[cfg(feature = "delta")]
+    fn run_delta(&self, job: delta::Job, runtime: &Runtime, log: &Log, signals: &Signals) -> anyhow::Result<u8> {
+        let begin = Instant::now();
+        if self.args.dry_run {
+            let current = if job.is_current() { "yes" } else { "no" };
+            print(&format!("current: {current}\nrows: {}\n", HumanCount(job.rows() as u64)))?;
+            return Ok(DONE);
+        }
+        let progress = Arc::new(lake::Progress::default());
+        let run = || signals.until(runtime, job.context(), job.run(Arc::clone(&progress)));
+        let ended = if log.is_text() { watched("rows", &progress, run) } else { run() };
+        let done = match ended {
+            Ended::Itself(done) => done?,
+            Ended::Stopped(code) => {
+                log.line("stopped by a signal; the table is at its last version, and the same command begins again");
+                return Ok(code);
+            }
+        };
+        let written =
+            if job.is_current() { "nothing to do".to_owned() } else { format!("{} rows", HumanCount(done.rows)) };
+        let took = begin.elapsed().as_secs_f64();
+        self.delta.get_or_init(|| Delta {
+            done,
+            columns: job.columns(),
+            last_words: format!("{written}, version {} in {took:.1} s", done.version),
+        });
+        Ok(DONE)
     }
 
     /// Files, by what became of them.
@@ -521,6 +614,17 @@ impl Job {
 
 impl Account for Job {
     fn standing(&self, ending: &Ending) -> Standing {
+        #[cfg(feature = "delta")]
+        if let Some(Delta { done, columns, last_words }) = self.delta.get() {
+            return Standing {
+                last_words: last_words.clone(),
+                work: json!({ "settings": self.settings, "columns": columns, "version": done.version }),
+                files: Counts::new(),
+                rows: Counts::from([("written", done.rows)]),
+                bytes: Counts::new(),
+                statements: Counts::new(),
+            };
+        }
         let (planned, outcome, tally) = (self.planned.get(), self.outcome.get(), self.progress.tally());
         let seconds = planned.map_or(0.0, |planned| planned.begin.elapsed().as_secs_f64());
         let work = Work {

@@ -7,7 +7,7 @@ use glob::{MatchOptions, Pattern};
 use object_store::ObjectStoreExt;
 use tokio::runtime::Handle;
 
-use super::{Place, Source, partitions};
+use super::{Place, Source, iceberg, partitions};
 use crate::session::layout::{TableFormat, is_hidden, table_above};
 use crate::session::stores::Stores;
 use crate::{Error, Result};
@@ -76,7 +76,8 @@ impl Inputs {
     }
 
     /// Only the files that the lines of `manifest` name: paths relative to the folder, or in full, or URLs. Empty lines and
-    /// those that begin with `#` say nothing.
+    /// those that begin with `#` say nothing. Where it is the metadata file of an Iceberg table (`*.metadata.json`), the files of
+    /// its current snapshot.
     pub fn listed_in(self, manifest: Place) -> Result<Self> {
         match self.pattern {
             None => Ok(Self { manifest: Some(manifest), ..self }),
@@ -108,10 +109,19 @@ impl Inputs {
         place.is_within(&self.place) && self.pattern.as_ref().is_none_or(named)
     }
 
+    /// Whether no pattern, list or filter leaves some of the folder out.
+    pub fn is_whole(&self) -> bool {
+        self.pattern.is_none() && self.manifest.is_none() && self.filter.is_none()
+    }
+
     /// Looks which files there are. None at all is an error.
     pub fn select(&self) -> Result<Selection> {
         let mut selection = match &self.manifest {
-            Some(manifest) => Selection { files: self.listed(manifest)?, single: false, whole: false },
+            Some(manifest) => {
+                // The metadata of a table name all of its files.
+                let whole = iceberg::is_metadata(manifest.name());
+                Selection { files: self.listed(manifest)?, single: false, whole }
+            }
             None => self.found()?,
         };
         if let Some(sql) = &self.filter {
@@ -139,7 +149,9 @@ impl Inputs {
             while let Some(meta) = listed.try_next().await.map_err(unlisted)? {
                 let relative = place.relative(&meta.location);
                 if let Some((format, folder)) = TableFormat::of(relative) {
-                    tables.insert(folder.to_owned(), format);
+                    // A Delta table may have metadata for readers of Iceberg, too.
+                    let known = tables.entry(folder.to_owned()).or_insert(format);
+                    *known = if format == TableFormat::Delta { format } else { *known };
                 }
                 if !relative.ends_with(".parquet") || relative.split('/').any(is_hidden) {
                     continue;
@@ -154,6 +166,10 @@ impl Inputs {
         if files.is_empty() {
             return Err(self.nothing(others));
         }
+        #[cfg(feature = "delta")]
+        if self.pattern.is_none() && tables.get("") == Some(&TableFormat::Delta) {
+            return self.of_delta(files);
+        }
         for (folder, format) in tables {
             let is_within =
                 |path: &str| folder.is_empty() || path.strip_prefix(&folder).is_some_and(|path| path.starts_with('/'));
@@ -166,6 +182,24 @@ impl Inputs {
             Some(format) => Err(Error::file(place.shown(), format.unreadable())),
             None => Ok(Selection { files, single: false, whole: self.pattern.is_none() }),
         }
+    }
+
+    /// The current files of the Delta table that the folder is.
+    #[cfg(feature = "delta")]
+    fn of_delta(&self, mut files: Vec<Source>) -> Result<Selection> {
+        use crate::session::delta::Delta;
+        let place = &self.place;
+        let url = place.url()?;
+        let current = place.runtime().block_on(async {
+            Delta::open(std::sync::Arc::clone(place.store()), &url, place.shown()).await?.files().await
+        })?;
+        let current: std::collections::HashSet<String> = current.into_iter().collect();
+        files.retain(|file| current.contains(file.relative()));
+        if files.len() < current.len() {
+            let message = "is a Delta table some of whose files are not in its folder: read it by SQL, or translate it";
+            return Err(Error::file(place.shown(), message));
+        }
+        Ok(Selection { files, single: false, whole: true })
     }
 
     fn nothing(&self, others: usize) -> Error {
@@ -186,6 +220,16 @@ impl Inputs {
                 &self.shown,
                 "is a file: with --manifest the input is the folder that the files are in",
             ));
+        }
+        if iceberg::is_metadata(manifest.name()) {
+            let files = iceberg::current_files(manifest, &self.place)?;
+            let looks = stream::iter(files).map(|place| async move {
+                match place.store().head(place.path()).await {
+                    Ok(meta) => self.place.source_below(meta),
+                    Err(error) => Err(Error::store(place.shown(), "of the Iceberg table cannot be looked up", &error)),
+                }
+            });
+            return self.place.runtime().block_on(looks.buffered(LOOKS_IN_FLIGHT).try_collect());
         }
         let text = String::from_utf8(manifest.file()?.read()?.to_vec())
             .map_err(|_| Error::file(manifest.shown(), "is no text: a manifest has one path or URL a line"))?;

@@ -16,6 +16,7 @@ mod folder;
 pub mod gate;
 mod guard;
 pub mod hub;
+mod iceberg;
 pub mod import;
 pub mod import_head;
 pub mod inputs;

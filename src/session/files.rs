@@ -55,6 +55,13 @@ impl UrlTableFactory for FileTables {
         };
         let is_path = name.contains('/') || format(name).is_some();
 
+        #[cfg(feature = "delta")]
+        if is_path
+            && url.get_glob().is_none()
+            && let Some(table) = super::delta::named(&state, name, url.as_ref()).await?
+        {
+            return Ok(Some(table));
+        }
         let store = state.runtime_env().object_store(url.object_store())?;
         let mut found = None;
         let mut others = false;

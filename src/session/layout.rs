@@ -67,10 +67,23 @@ impl TableFormat {
 
     /// Why its folder is not read, and what to do.
     pub fn unreadable(self) -> String {
+        let advice = match self {
+            Self::Delta if cfg!(feature = "delta") => "name the table's own folder",
+            Self::Delta => {
+                "Build babelake with the feature `delta`, export the table as plain Parquet, or write the paths of its current \
+                 files into a file, one a line, for `babelake translate --manifest`"
+            }
+            Self::Iceberg => {
+                "Give its newest metadata file to `babelake translate --manifest`, or export the table as plain Parquet"
+            }
+            Self::Hudi => {
+                "Export the table as plain Parquet, or write the paths of its current files into a file, one a line, for \
+                 `babelake translate --manifest`"
+            }
+        };
         format!(
             "{self}: among its files are old versions of rows and rows deleted since, and only its metadata say which files \
-             count. Export the table as plain Parquet, or write the paths of its current files into a file, one a line, for \
-             `babelake translate --manifest`"
+             count. {advice}"
         )
     }
 

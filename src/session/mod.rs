@@ -15,6 +15,8 @@ use crate::functions::{self, wikimatrix};
 use crate::kernel::head::train::Progress;
 
 mod client;
+#[cfg(feature = "delta")]
+pub mod delta;
 mod disk;
 mod embedding;
 pub mod file;
@@ -49,7 +51,8 @@ pub struct Settings {
 /// A new session with everything of ours in it.
 ///
 /// Beyond the engine's own: files and folders can be named as tables (`FROM 'file.parquet'`, `FROM 'folder/'`), names that
-/// begin with `_` or `.` are no data in a folder, the folder of a Delta, Iceberg or Hudi table is refused, `information_schema` and `SHOW` work, and COPY and INSERT write all or nothing. COPY to a file that exists, or a folder
+/// begin with `_` or `.` are no data in a folder, the folder of an Iceberg or Hudi table is refused, that of a Delta table is
+/// refused where the feature `delta` is off and is the table where it is on, `information_schema` and `SHOW` work, and COPY and INSERT write all or nothing. COPY to a file that exists, or a folder
 /// that is not empty, is an error unless it says `OPTIONS (mode 'overwrite')` or, for a folder, `(mode 'append')`.
 pub fn context(settings: &Settings) -> Result<SessionContext> {
     let mut config = SessionConfig::new()
@@ -71,6 +74,7 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
 
     // The engine remembers a folder's files for ever and would not see what others write into it.
     let stores = settings.stores.clone().map_or_else(|| Stores::new(Access::default()).map(Arc::new), Ok)?;
+    config.set_extension(Arc::clone(&stores));
     let stores = Arc::new(listing::Listings(stores));
     let runtime = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).with_object_store_registry(stores);
     let runtime = match settings.memory {
@@ -86,6 +90,8 @@ pub fn context(settings: &Settings) -> Result<SessionContext> {
         .with_physical_optimizer_rule(Arc::new(vectors::VectorScans))
         .build();
     sink::register(&mut state)?;
+    #[cfg(feature = "delta")]
+    state.register_file_format(Arc::new(delta::DeltaFactory), true)?;
     let training = functions::register_all(&mut state)?;
     state.config_mut().set_extension(training);
     state.register_udtf(wikimatrix::NAME, Arc::new(wikimatrix::WikiMatrix));

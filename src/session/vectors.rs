@@ -60,7 +60,11 @@ pub struct VectorScans;
 impl PhysicalOptimizerRule for VectorScans {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let options = Arc::new(options.clone());
-        plan.transform_up(|plan| {
+        plan.transform_down(|plan| {
+            // Which rows of a Delta table are left is told by their places in the scan that it has planned.
+            if plan.name() == "DeltaScanExec" {
+                return Ok(Transformed::new(plan, false, TreeNodeRecursion::Jump));
+            }
             Ok(match VectorSource::of(&plan, &options)? {
                 Some(scan) => Transformed::yes(scan),
                 None => Transformed::no(plan),

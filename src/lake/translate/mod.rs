@@ -24,6 +24,8 @@ pub use plan::{Plan, Why};
 pub use reembed::{Listed, Reembed};
 pub use rewrite::{Codec, Items, Settings};
 
+#[cfg(feature = "delta")]
+pub mod delta;
 mod job;
 mod plan;
 mod reembed;
