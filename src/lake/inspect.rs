@@ -183,7 +183,7 @@ impl Looked {
     /// The fingerprint of its rows, where there are enough (and it can be computed, which that of finite rows always could);
     /// made when it is first asked for, which of most files it is not.
     fn own(&self) -> Option<&Owned> {
-        let rows = || self.found.width.map(|width| Rows::new(&self.rows, width)).filter(|rows| rows.len() > 0);
+        let rows = || self.found.width.map(|width| Rows::new(&self.rows, width)).filter(|rows| !rows.is_empty());
         self.own.get_or_init(|| rows().and_then(|rows| Owned::new(rows).ok().flatten())).as_ref()
     }
 

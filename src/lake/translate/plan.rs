@@ -468,13 +468,13 @@ pub(super) fn recipe(request: &Request) -> Result<Recipe> {
             translator.confidence().map_err(|error| column.translator.of(error))?;
         }
     }
-    if let Some(dimensions) = settings.dimensions {
-        if let Some(step) = steps.iter().find(|step| step.translator.target_width < dimensions) {
-            return Err(Error::Invalid(format!(
-                "--dimensions {dimensions}: a translated vector has {} numbers, and its first ones are kept: keep fewer",
-                step.translator.target_width
-            )));
-        }
+    if let Some(dimensions) = settings.dimensions
+        && let Some(step) = steps.iter().find(|step| step.translator.target_width < dimensions)
+    {
+        return Err(Error::Invalid(format!(
+            "--dimensions {dimensions}: a translated vector has {} numbers, and its first ones are kept: keep fewer",
+            step.translator.target_width
+        )));
     }
     let (settings, null_bad) = (request.settings.clone(), request.on_bad == OnBad::Null);
     Ok(Recipe { steps, settings, null_bad, guard: !request.force, memory: Memory::default() })
