@@ -131,7 +131,7 @@ impl Job {
         context.register_table("source", rows)?;
         for (i, step) in recipe.steps.iter().enumerate() {
             let value: ArrayRef = Arc::new(step.translator.to_array()?);
-            context.register_batch(&format!("t{i}"), RecordBatch::try_from_iter([("t", value)])?)?;
+            context.register_batch(format!("t{i}"), RecordBatch::try_from_iter([("t", value)])?)?;
         }
         for (column, step) in columns.iter().zip(&recipe.steps) {
             let (translator, width) = (&step.translator, step.translator.source_width);
