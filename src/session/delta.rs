@@ -35,7 +35,7 @@ use deltalake_core::logstore::{
 use deltalake_core::operations::write::{SchemaMode, WriteBuilder};
 use deltalake_core::protocol::SaveMode;
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use parquet::basic::{Compression, ZstdLevel};
@@ -139,20 +139,28 @@ impl Delta {
         self.table.table_provider().await.map_err(|error| Error::from(error).of(&self.shown))
     }
 
-    /// What commits say under our key, the newest first, as far as they say anything of themselves: `None` for one that changed rows and is
-    /// not ours.
-    pub async fn lineages(&self) -> Result<Vec<Option<Value>>> {
-        // Commits that leave the rows as they are.
+    /// What the newest commit that changed rows says under our key; `None` where it says nothing, or there is none.
+    pub async fn lineage(&self) -> Result<Option<Value>> {
+        let newest = Box::pin(self.changes()).try_next().await;
+        Ok(newest.map_err(|error| wrong(&self.shown, error))?.flatten())
+    }
+
+    /// What all commits that changed rows say under our key, the newest first.
+    pub async fn lineages(&self) -> Result<Vec<Value>> {
+        let all: Vec<_> = self.changes().try_collect().await.map_err(|error| wrong(&self.shown, error))?;
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    /// The commits that changed rows, the newest first, and what they say under our key.
+    fn changes(&self) -> impl Stream<Item = DeltaResult<Option<Value>>> {
+        // Those that leave the rows as they are.
         const SAME_ROWS: [&str; 6] =
             ["OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD CONSTRAINT", "CREATE TABLE"];
-        if !self.exists {
-            return Ok(Vec::new());
-        }
-        let changes = self.table.history(None).try_filter_map(|commit| {
+        let commits = if self.exists { self.table.history(None) } else { futures::stream::empty().boxed() };
+        commits.try_filter_map(|commit| {
             let same = SAME_ROWS.contains(&commit.operation.as_deref().unwrap_or_default());
             futures::future::ready(Ok((!same).then(|| commit.info.get(KEY).cloned())))
-        });
-        changes.try_collect().await.map_err(|error| wrong(&self.shown, error))
+        })
     }
 
     /// An error unless a table may be made here: in a folder that is no part of another table and has nothing in it but what a job

@@ -102,7 +102,7 @@ impl Job {
         };
         let (table_id, version) = source.version().ok_or_else(|| Error::file(&shown, "has no version"))?;
         // Whatever was done to its rows since, they are a translation.
-        let before = runtime.block_on(source.lineages())?.into_iter().flatten().map(|info| lineage(&shown, info));
+        let before = runtime.block_on(source.lineages())?.into_iter().map(|info| lineage(&shown, info));
         let before = before.collect::<Result<Vec<_>>>()?.into_iter().flatten().next();
         let chain = match before {
             None => Vec::new(),
@@ -113,8 +113,8 @@ impl Job {
         let lineage_now =
             Lineage { format: FORMAT, tool_version, source: Origin { table: table_id, version }, work, chain };
         let current = if target.exists() {
-            let newest = runtime.block_on(target.lineages())?.into_iter().next().flatten();
-            let found = newest.map(|info| lineage(target.shown(), info)).transpose()?.flatten();
+            let found = runtime.block_on(target.lineage())?;
+            let found = found.map(|info| lineage(target.shown(), info)).transpose()?.flatten();
             let found = found
                 .filter(|found| found.source.table == lineage_now.source.table && found.work.is(&lineage_now.work));
             if found.is_none() && !request.overwrite {
