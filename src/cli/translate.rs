@@ -415,8 +415,8 @@ impl Job {
         };
         #[cfg(feature = "delta")]
         {
-            let table = args.manifest.is_none().then(|| delta::table(&folder)).transpose()?;
-            if let Some(table) = table.filter(|table| table.exists()) {
+            let table = if args.manifest.is_none() { delta::table_at(&folder)? } else { None };
+            if let Some(table) = table {
                 return self.run_delta(
                     delta::Job::new(&request, table, delta_session(args, &stores)?)?,
                     &runtime,

@@ -85,7 +85,12 @@ impl LogStoreFactory for Logs {
 }
 
 /// The schemes of stores of ours that the library does not know by itself.
-const SCHEMES: [&str; 10] = ["s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "http", "https"];
+const SCHEMES: [&str; 8] = ["s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss"];
+
+/// Whether a table can be at this URL: HTTP has no folders.
+pub fn can_be_at(url: &Url) -> bool {
+    !url.scheme().starts_with("http")
+}
 
 impl Delta {
     /// The table whose folder is at `url` in `store`, as it is now.
@@ -96,9 +101,14 @@ impl Delta {
                 factories.entry(scheme).or_insert_with(|| Arc::new(Logs));
             }
         }
+        if !can_be_at(url) {
+            return Err(Error::file(
+                shown,
+                "is on a server of files, where no Delta table can be: name a folder or a bucket",
+            ));
+        }
         let folder = Path::from_url_path(url.path()).map_err(object_store::Error::from)?;
-        // HTTP has no folders.
-        let exists = !url.scheme().starts_with("http") && has_log(store.as_ref(), &folder, shown).await?;
+        let exists = has_log(store.as_ref(), &folder, shown).await?;
         let mut url = url.clone();
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
@@ -339,6 +349,9 @@ fn wrong(shown: &str, error: DeltaTableError) -> Error {
 
 /// The Delta table that a name in FROM is; `None` where it is none.
 pub async fn named(state: &SessionState, name: &str, url: &Url) -> Result<Option<Arc<dyn TableProvider>>> {
+    if !can_be_at(url) {
+        return Ok(None);
+    }
     let table = Delta::open(stores(state.config().get_extension())?.of(url)?, url, name).await?;
     if table.exists() { table.rows().await.map(Some) } else { Ok(None) }
 }

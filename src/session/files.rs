@@ -55,6 +55,7 @@ impl UrlTableFactory for FileTables {
         };
         let is_path = name.contains('/') || format(name).is_some();
 
+        let store = state.runtime_env().object_store(url.object_store())?;
         #[cfg(feature = "delta")]
         if is_path
             && url.get_glob().is_none()
@@ -62,7 +63,6 @@ impl UrlTableFactory for FileTables {
         {
             return Ok(Some(table));
         }
-        let store = state.runtime_env().object_store(url.object_store())?;
         let mut found = None;
         let mut others = false;
         let mut files = match url.list_all_files(&state, store.as_ref(), "").await {

@@ -21,7 +21,7 @@ use crate::lake::file::vector_column;
 use crate::lake::guard::check_model;
 use crate::lake::lineage::{Translation, Work};
 use crate::lake::{Place, Progress};
-use crate::session::delta::{Delta, How};
+use crate::session::delta::{Delta, How, can_be_at};
 use crate::{Error, Result};
 
 /// The newest layout of [`Lineage`].
@@ -67,8 +67,16 @@ pub struct Done {
     pub version: u64,
 }
 
+/// The Delta table at `place`, where there is one.
+pub fn table_at(place: &Place) -> Result<Option<Delta>> {
+    if !can_be_at(&place.url()?) {
+        return Ok(None);
+    }
+    Ok(Some(table(place)?).filter(Delta::exists))
+}
+
 /// The Delta table at `place`, there or not yet.
-pub fn table(place: &Place) -> Result<Delta> {
+fn table(place: &Place) -> Result<Delta> {
     let url = place.url()?;
     place.runtime().block_on(Delta::open(Arc::clone(place.store()), &url, place.shown()))
 }
