@@ -366,6 +366,8 @@ fn vectors_in_fewer_bits_are_codes_and_signs_of_the_first_numbers() {
     let columns = note("p.parquet", "pandas")["columns"].clone();
     assert!(columns.as_array().unwrap().iter().any(|column| column["name"] == "embedding_scale"));
     world.ok("describe d.parquet");
+    let words = ["d.parquet: has no embedding column", "`embedding` has codes or signs"];
+    world.fails("translate d.parquet --to no.parquet --translator t.parquet --allow-chain", &words);
     let lineage: Value = serde_json::from_str(&entry(&footer(&world, "d.parquet"), "babelake").unwrap()).unwrap();
     assert_eq!(lineage["output"]["items"], json!("int8"));
 

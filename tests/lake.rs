@@ -1,11 +1,10 @@
 //! A lake job that is run again and again: it does what is left to do, and says so.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use arrow::array::RecordBatch;
 
-use crate::tester::{Run, World, poison, table, with_id};
+use crate::tester::{Run, World, copy, poison, table, with_id};
 
 /// Three files, translated to `out`.
 fn lake() -> World {
@@ -35,19 +34,6 @@ fn look(world: &World, folder: &str) -> BTreeMap<String, (Vec<u8>, std::time::Sy
             (name, (world.bytes(&path), changed))
         })
         .collect()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 #[test]

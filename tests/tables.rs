@@ -2,25 +2,12 @@
 
 use std::path::Path;
 
-use crate::tester::World;
+use crate::tester::{World, copy};
 
 /// Puts a folder of `tests/data` into a world.
 fn given(world: &World, format: &str, name: &str) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(format).join(name);
     copy(&from, &world.path(name));
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 /// The answer to SQL as CSV, without its header.
@@ -87,7 +74,8 @@ fn an_iceberg_table_is_the_files_of_its_current_snapshot() {
         std::fs::write(world.path(&format!("plain/metadata/{file}")), "Obj").unwrap();
         fails("plain", "plain/metadata/now.metadata.json", &[file.as_str(), "is no manifest of an Iceberg table"]);
     }
-    fails("parted/data", "parted/metadata/now.metadata.json", &["there is no such file"]);
+    let words = ["there is no such file", "the Iceberg table's own folder"];
+    fails("parted/data", "parted/metadata/now.metadata.json", &words);
 }
 
 #[cfg(feature = "delta")]
@@ -198,11 +186,14 @@ mod delta {
         world.run(&["sql", "-c", more]).expect(0, &[]);
         fails("out_plain --to no", &["out_plain: is itself a translation (to 'y')", "--allow-chain"]);
         fails("plain --to out_plain --force", &["out_plain: is a Delta table whose rows another job"]);
+        world.file("file.txt", "");
+        fails("plain --to file.txt --force", &["file.txt: is a file, and the output is a Delta table"]);
+        fails("plain --to parted/x --force", &["parted/x: belongs to a Delta Lake table"]);
         for to in ["plain", "plain/out", "."] {
             fails(&format!("plain --to {to} --force"), &["is the input of this job, or in its folder"]);
         }
         fails("parted --to out_parted/lang=fr --force", &["out_parted/lang=fr: belongs to a Delta Lake table"]);
-        fails("plain/*.parquet --to no --force", &["a pattern, --manifest or --filter is for files"]);
+        fails("plain/*.parquet --to no --force", &["a pattern or --filter is for files"]);
         world
             .run("translate plain --to no --column embedding=t.parquet --column embedding=t.parquet")
             .expect(1, &["named twice"]);
@@ -253,10 +244,16 @@ mod delta {
             ("folder/", "folder/: is a folder with files, such as `x.parquet`"),
             ("t/part=0/", "t/part=0/: belongs to a Delta Lake table"),
             ("folder/*.parquet", "is a pattern"),
+            ("t/x/y/", "t/x/y/: belongs to a Delta Lake table"),
         ] {
             sql(&format!("COPY (SELECT 1 AS id) TO '{to}' STORED AS DELTA")).expect(1, &[words]);
         }
         sql("SELECT * FROM 't/*.parquet'").expect(1, &["t/"]);
+        assert_eq!(answer(&world, "SELECT count(*) FROM 't'"), "10\n");
+        for data_type in ["UInt8", "Float16", "List(UInt16)"] {
+            let cast = format!("COPY (SELECT arrow_cast(NULL, '{data_type}') AS id) TO 'u/' STORED AS DELTA");
+            sql(&cast).expect(1, &["u/: column `id` is", "which a Delta table cannot hold"]);
+        }
         // The query's own error, with its exit code.
         let nan = "SELECT 1 AS id, [CAST('NaN' AS FLOAT), CAST(1 AS FLOAT)] AS embedding";
         sql(&format!("COPY (SELECT id, emb_normalize(embedding) AS v FROM ({nan})) TO 'n/' STORED AS DELTA"))

@@ -1,7 +1,7 @@
 //! A folder of its own for a test, the binary run in it, and tables made from seeds.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
@@ -230,6 +230,20 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
         Some((file[..file.len() - 8 - length].to_vec(), entries.collect::<Vec<_>>(), footer.row_groups().to_vec()))
     };
     a == b || parts(a).is_some_and(|parts_of_a| Some(parts_of_a) == parts(b))
+}
+
+/// Copies all that is in a folder.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
 }
 
 /// Numbers in [-1, 1) that depend on the seed and their place alone.

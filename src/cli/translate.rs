@@ -297,6 +297,8 @@ pub fn run_job(
         outcome: OnceLock::new(),
         #[cfg(feature = "delta")]
         delta: OnceLock::new(),
+        #[cfg(feature = "delta")]
+        begun: OnceLock::new(),
     });
     let record = Record::new(command, name, &args.record, &args.stores, Arc::clone(&job) as _);
     record.run(|log, signals| job.run(log, signals))
@@ -312,6 +314,9 @@ struct Job {
     outcome: OnceLock<Outcome>,
     #[cfg(feature = "delta")]
     delta: OnceLock<Delta>,
+    /// Whether rows of a Delta table are on their way.
+    #[cfg(feature = "delta")]
+    begun: OnceLock<()>,
 }
 
 /// What became of a Delta table.
@@ -479,6 +484,7 @@ impl Job {
             print(&format!("current: {current}\nrows: {}\n", HumanCount(job.rows() as u64)))?;
             return Ok(DONE);
         }
+        self.begun.get_or_init(|| ());
         let progress = Arc::new(lake::Progress::default());
         let run = || signals.until(runtime, job.context(), job.run(Arc::clone(&progress)));
         let ended = if log.is_text() { watched("rows", &progress, run) } else { run() };
@@ -537,6 +543,10 @@ impl Job {
     /// How the lake stands, and what the same command would do next.
     fn last_words(&self, ending: &Ending, files: &Counts) -> String {
         let count = |state| of(files, state);
+        #[cfg(feature = "delta")]
+        if self.begun.get().is_some() {
+            return "no version was written; the same command begins again".to_owned();
+        }
         if self.args.dry_run || count("planned") == 0 {
             return "nothing was written".to_owned();
         }

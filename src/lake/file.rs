@@ -90,16 +90,31 @@ pub fn vector_column(schema: &Schema, shown: &str, named: Option<&str>) -> Resul
     }
     match embedding_columns(schema).as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(Error::file(
-            shown,
-            format!("has no embedding column (a list of floats); its columns are {}", column_names(schema)),
-        )),
+        [] => {
+            let codes = schema.fields().iter().find(|field| has_codes(field.data_type()));
+            let codes = codes.map_or_else(String::new, |field| {
+                format!(
+                    "; `{}` has codes or signs (--items int8, binary): take the vectors that they were made of, or \
+                     arrow_cast(..., 'List(Float32)') in SQL",
+                    field.name()
+                )
+            });
+            let columns = column_names(schema);
+            Err(Error::file(
+                shown,
+                format!("has no embedding column (a list of floats); its columns are {columns}{codes}"),
+            ))
+        }
         several => {
             let names: Vec<String> = several.iter().map(|column| format!("`{}`", column.name)).collect();
             let names = names.join(", ");
             Err(Error::file(shown, format!("has several embedding columns, {names}: name one of them (--column)")))
         }
     }
+}
+
+fn has_codes(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::FixedSizeList(item, _) if matches!(item.data_type(), DataType::Int8 | DataType::UInt8))
 }
 
 fn embedding_columns(schema: &Schema) -> Vec<VectorColumn> {

@@ -156,7 +156,14 @@ fn pruned(mut schema: Value) -> Value {
 
 /// The rows of an Avro file with a column of this name.
 fn avro(file: &Place, column: &str) -> Result<Vec<RecordBatch>> {
-    let bytes = file.file()?.read()?;
+    let there = file.file().map_err(|error| match error {
+        Error::File { path, message } => Error::file(
+            path,
+            format!("{message}: the input has to be the Iceberg table's own folder, in which `metadata/` is"),
+        ),
+        error => error,
+    });
+    let bytes = there?.read()?;
     let wrong = |error: &dyn std::fmt::Display| unreadable(file, &error.to_string());
     let written = read_header_info(Cursor::new(bytes.clone())).and_then(|header| header.writer_schema());
     let written = serde_json::from_str(&written.map_err(|error| wrong(&error))?.json_string);

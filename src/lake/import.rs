@@ -22,6 +22,7 @@ use self::keys::Keys;
 use self::lines::{Lines, Parse};
 use self::matrix::Matrix;
 use self::npz::Member;
+pub(super) use self::safetensors::floats;
 use super::Place;
 use crate::session::file::write_file;
 use crate::{Error, Result};

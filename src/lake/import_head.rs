@@ -1,11 +1,11 @@
 //! Heads from outside: linear layers in a safetensors file, as PyTorch names them and as scikit-learn's logistic regression is exported, or
 //! in an ONNX file.
 
-use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
 use super::Place;
+use super::import::floats;
 use super::stored::write_values;
 use crate::column::{Head, Keys};
 use crate::kernel::head::{Activation, Layer};
@@ -186,14 +186,8 @@ fn read(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>),
         names.sort_unstable();
         format!("has no tensor `{name}`: it has {}", names.join(", "))
     })?;
-    let data = tensor.data();
-    let numbers: Vec<f32> = match tensor.dtype() {
-        Dtype::F32 => data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        Dtype::F64 => data.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
-        Dtype::F16 => data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
-        Dtype::BF16 => data.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
-        other => return Err(format!("tensor `{name}` is {other:?}: F32, F64, F16 and BF16 can be read")),
-    };
+    let numbers = floats(tensor.dtype(), tensor.data())
+        .ok_or_else(|| format!("tensor `{name}` is {:?}: F32, F64, F16 and BF16 can be read", tensor.dtype()))?;
     match numbers.iter().position(|number| !number.is_finite()) {
         Some(place) => Err(format!("tensor `{name}`, number {place}, is NaN or infinite")),
         None => Ok((tensor.shape().to_vec(), numbers)),

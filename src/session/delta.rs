@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{Session, TableProvider};
@@ -185,6 +185,14 @@ impl Delta {
             }
             Some(format) => return Err(Error::file(&self.shown, format.unwritable())),
         }
+        // Whatever the folders between are called: the clean-up of a table around this one would delete it.
+        let mut above = self.folder.parent();
+        while let Some(folder) = above {
+            if let Some(format) = TableFormat::at(self.store.as_ref(), &folder).await.map_err(refused)? {
+                return Err(Error::file(&self.shown, format.unwritable()));
+            }
+            above = folder.parent();
+        }
         let mut files = self.store.list(Some(&self.folder));
         let mut found = None;
         while let Some(file) = files.try_next().await.map_err(refused)? {
@@ -240,6 +248,7 @@ impl Delta {
         state: &SessionState,
         how: How,
     ) -> Result<(u64, u64)> {
+        check_types(schema, &self.shown)?;
         let marker = self.folder.clone().join(UNFINISHED);
         if !self.exists {
             self.check_free().await?;
@@ -299,6 +308,34 @@ impl Delta {
     }
 }
 
+/// An error where a column has a type that Delta has not. The library would write unsigned integers as signed ones, which nobody can read.
+fn check_types(schema: &Schema, shown: &str) -> Result<()> {
+    fn lacks(data_type: &DataType) -> bool {
+        match data_type {
+            DataType::Float16 => true,
+            DataType::Struct(fields) => fields.iter().any(|field| lacks(field.data_type())),
+            DataType::List(item)
+            | DataType::LargeList(item)
+            | DataType::ListView(item)
+            | DataType::LargeListView(item)
+            | DataType::FixedSizeList(item, _)
+            | DataType::Map(item, _) => lacks(item.data_type()),
+            other => other.is_unsigned_integer(),
+        }
+    }
+    match schema.fields().iter().find(|field| lacks(field.data_type())) {
+        Some(field) => Err(Error::file(
+            shown,
+            format!(
+                "column `{}` is {}, which a Delta table cannot hold: cast it in the query",
+                field.name(),
+                field.data_type()
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -343,7 +380,7 @@ fn wrong(shown: &str, error: DeltaTableError) -> Error {
                 | TransactionError::VersionAlreadyExists(_)
                 | TransactionError::MaxCommitAttempts(_),
         } => changed(shown),
-        error => Error::file(shown, format!("the Delta table cannot be used: {error}")),
+        error => Error::file(shown, format!("the Delta table cannot be read or written so: {error}")),
     }
 }
 
@@ -448,6 +485,7 @@ impl FileFormat for DeltaFormat {
             return Err(Error::file(&sink.original_url, "is a pattern: a Delta table is a folder").into());
         }
         let table = Delta::open(stores(state.config().get_extension())?.of(&url)?, &url, &sink.original_url).await?;
+        check_types(&input.schema(), &sink.original_url)?;
         if !table.exists() {
             table.check_free().await?;
         }
@@ -465,10 +503,11 @@ impl FileFormat for DeltaFormat {
         if table.exists() {
             let there = table.partition_columns();
             if !partition_columns.is_empty() && partition_columns != there {
+                let by =
+                    if there.is_empty() { "by no column".to_owned() } else { format!("by ({})", there.join(", ")) };
                 return plan_err!(
-                    "{}: is a Delta table parted by ({}): leave PARTITIONED BY out, or COPY to another folder",
-                    sink.original_url,
-                    there.join(", ")
+                    "{}: is a Delta table parted {by}: leave PARTITIONED BY out, or COPY to another folder",
+                    sink.original_url
                 );
             }
             partition_columns = there;

@@ -57,8 +57,7 @@ impl UrlTableFactory for FileTables {
 
         let store = state.runtime_env().object_store(url.object_store())?;
         #[cfg(feature = "delta")]
-        if is_path
-            && url.get_glob().is_none()
+        if url.get_glob().is_none()
             && let Some(table) = super::delta::named(&state, name, url.as_ref()).await?
         {
             return Ok(Some(table));

@@ -68,7 +68,7 @@ impl TableFormat {
     /// Why its folder is not read, and what to do.
     pub fn unreadable(self) -> String {
         let advice = match self {
-            Self::Delta if cfg!(feature = "delta") => "name the table's own folder",
+            Self::Delta if cfg!(feature = "delta") => "Name the table's own folder",
             Self::Delta => {
                 "Build babelake with the feature `delta`, export the table as plain Parquet, or write the paths of its current \
                  files into a file, one a line, for `babelake translate --manifest`"

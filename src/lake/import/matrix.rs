@@ -73,7 +73,8 @@ impl Item {
         bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes)).collect()
     }
 
-    fn numbers(self, bytes: &[u8]) -> Vec<f32> {
+    /// The numbers that bytes are.
+    pub fn numbers(self, bytes: &[u8]) -> Vec<f32> {
         fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
             bytes.as_chunks().0.iter().map(|bytes| number(*bytes)).collect()
         }

@@ -52,6 +52,11 @@ pub fn open(input: &Input, name: Option<&str>) -> Result<Matrix> {
     Matrix { begin, rows: *rows as u64, width: *width, item, order: Order::Rows }.within(input)
 }
 
+/// The numbers of a tensor, where they are floats.
+pub fn floats(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    item(dtype).map(|item| item.numbers(bytes))
+}
+
 fn item(dtype: Dtype) -> Option<Item> {
     match dtype {
         Dtype::F32 => Some(Item::F32),

@@ -89,6 +89,10 @@ impl Job {
         let runtime = request.output.runtime().clone();
         let rows = runtime.block_on(source.rows())?;
         let (schema, shown) = (rows.schema(), source.shown().to_owned());
+        if request.output.look()?.is_some() {
+            let message = "is a file, and the output is a Delta table: name a folder";
+            return Err(Error::Exists { path: request.output.shown().to_owned(), message: message.to_owned() });
+        }
         let target = table(&request.output)?;
         let (input, output) = (request.input.folder(), &request.output);
         if output.is_within(input) || input.is_within(output) {
@@ -150,6 +154,13 @@ impl Job {
                 let widths =
                     Embeddings::widths(batch.column(0)).map_err(|flaw| Error::file(&shown, flaw.to_string()))?;
                 match widths.iter().find(|found| **found != width) {
+                    Some(found) if widths.contains(&width) => Err(Error::file(
+                        &shown,
+                        format!(
+                            "column `{}` has a row of {found} numbers among those of {width}: delete it, or set it NULL",
+                            column.name
+                        ),
+                    )),
                     Some(found) => Err(Error::file(&shown, other_width(translator, column, *found))),
                     None => Embeddings::sift(batch.column(0), width)
                         .map(|(view, _)| view)
@@ -223,7 +234,15 @@ impl Job {
             partition_columns: self.source.partition_columns(),
             info: serde_json::to_value(&self.lineage).unwrap_or_default(),
         };
-        let (rows, version) = self.target.write(&schema, parts.collect(), &self.context.state(), how).await?;
+        let written = self.target.write(&schema, parts.collect(), &self.context.state(), how).await;
+        let (rows, version) = written.map_err(|error| match error {
+            // Of a row: the engine knows no table.
+            Error::Engine(_) => Error::file(
+                self.source.shown(),
+                format!("{error} (NaN is found by WHERE array_has(column, CAST('NaN' AS FLOAT)) in SQL)"),
+            ),
+            error => error,
+        })?;
         Ok(Done { rows, version })
     }
 
@@ -256,12 +275,12 @@ fn refuse(request: &Request) -> Result<()> {
         ("--delete-orphans", request.orphans != Orphans::List),
         ("--on-bad", request.on_bad != OnBad::Error),
         ("--max-bad", request.max_bad.is_some()),
-        ("a pattern, --manifest or --filter", !request.input.is_whole()),
+        ("a pattern or --filter", !request.input.is_whole()),
     ];
     match of_files.into_iter().find(|(_, given)| *given) {
         Some((option, _)) => Err(Error::Invalid(format!(
-            "{}: is a Delta table, and {option} is for files: leave it out, or write what is wanted by SQL (COPY ... STORED AS \
-             DELTA)",
+            "{}: is a Delta table, and {option} is for files: leave it out, write what is wanted by SQL (COPY ... STORED AS \
+             DELTA), or translate its current files as files (--manifest)",
             request.input.shown()
         ))),
         None => Ok(()),
