@@ -1,6 +1,6 @@
 //! Vectors in fewer bits: half precision, eight-bit codes, signs, the first dimensions.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use half::f16;
 
@@ -99,12 +99,12 @@ impl Kept {
     }
 
     /// Documents as they are read back, row-major: codes times their scale, signs as 1 and -1.
-    pub fn documents(self, rows: Rows<'_>) -> Vec<f32> {
+    pub fn documents(self, rows: Rows<'_>) -> Cow<'_, [f32]> {
         self.read_back(rows, self.precision)
     }
 
     /// Queries as they ask these documents.
-    pub fn queries(self, rows: Rows<'_>) -> Vec<f32> {
+    pub fn queries(self, rows: Rows<'_>) -> Cow<'_, [f32]> {
         self.read_back(rows, if self.signs_ask { self.precision } else { Precision::F32 })
     }
 
@@ -113,7 +113,10 @@ impl Kept {
         if self.precision == Precision::Binary { Metric::InnerProduct } else { metric }
     }
 
-    fn read_back(self, rows: Rows<'_>, precision: Precision) -> Vec<f32> {
+    fn read_back(self, rows: Rows<'_>, precision: Precision) -> Cow<'_, [f32]> {
+        if precision == Precision::F32 && self.dimensions == rows.width() {
+            return Cow::Borrowed(rows.as_slice());
+        }
         let mut codes = vec![0i8; self.dimensions];
         let mut out = Vec::with_capacity(rows.len() * self.dimensions);
         for row in rows.iter().map(|row| &row[..self.dimensions]) {
@@ -127,13 +130,7 @@ impl Kept {
                 Precision::Binary => out.extend(row.iter().map(|x| if *x > 0.0 { 1.0 } else { -1.0 })),
             }
         }
-        out
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        Cow::Owned(out)
     }
 }
 

@@ -268,8 +268,7 @@ pub fn eval(request: &Request) -> Result<Evaluation> {
                 .to_owned(),
         );
     }
-    let asked = trial.asking().min(storage::MAX_QUERIES);
-    let asking = Rows::new(&new.as_slice()[..asked * new.width()], new.width());
+    let asking = new.first(storage::MAX_QUERIES);
     let storage = Storage::new(new.width(), trial.documents.len(), request.seed, |kept| {
         let (queries, documents) = (kept.queries(asking), kept.documents(translated_rows));
         let (queries, documents) = (Rows::new(&queries, kept.dimensions), Rows::new(&documents, kept.dimensions));

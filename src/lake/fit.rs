@@ -9,7 +9,7 @@ use super::classes::Classes;
 use super::condition::Condition;
 use super::gate::{Gate, Judgement};
 use super::inputs::Inputs;
-use super::quality::{ACCURACY, KNN_OVERLAP, More, RowMeasures, Trial, estimated, measure, translated};
+use super::quality::{ACCURACY, KNN_OVERLAP, More, RowMeasures, Trial, estimated, measure};
 use super::storage::Storage;
 use super::table::{At, Conditions, Pairs, PoolDraw, Table, Vectors, pairs};
 use super::{Place, stored};
@@ -216,8 +216,7 @@ pub fn fit(request: &Request) -> Result<Fit> {
                 let measured = measure(&without, &trial, request.seed)?;
                 let groups = queries.iter().map(|&pair| pairs.group[pair].as_deref());
                 judgement = request.judge(&measured.rows, groups)?;
-                let translated = translated(&without.translation(), &trial)?;
-                let translated = Rows::new(&translated, target_vectors.width());
+                let translated = Rows::new(&measured.translated, target_vectors.width());
                 let mut quality = json!({
                     "queries": queries.len(),
                     "pool": trial.pool.len(),

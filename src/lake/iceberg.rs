@@ -43,13 +43,13 @@ pub fn is_metadata(name: &str) -> bool {
 /// files that are no Parquet, is an error. Where the table was moved, the files are where they are in its folder now.
 pub fn current_files(metadata: &Place, folder: &Place) -> Result<Vec<Place>> {
     let wrong = |message: String| Error::file(metadata.shown(), message);
-    let mut bytes = metadata.file()?.read()?.to_vec();
+    let mut bytes = metadata.file()?.read()?;
     if METADATA[1..].iter().any(|end| metadata.name().ends_with(end)) {
         let mut unzipped = Vec::new();
-        GzDecoder::new(bytes.as_slice())
+        GzDecoder::new(&bytes[..])
             .read_to_end(&mut unzipped)
             .map_err(|error| wrong(format!("cannot be unzipped: {error}")))?;
-        bytes = unzipped;
+        bytes = unzipped.into();
     }
     let table: Metadata = serde_json::from_slice(&bytes)
         .map_err(|error| wrong(format!("is no metadata of an Iceberg table: {error}")))?;

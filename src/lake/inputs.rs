@@ -187,12 +187,9 @@ impl Inputs {
     /// The current files of the Delta table that the folder is.
     #[cfg(feature = "delta")]
     fn of_delta(&self, mut files: Vec<Source>) -> Result<Selection> {
-        use crate::session::delta::Delta;
         let place = &self.place;
-        let url = place.url()?;
-        let current = place.runtime().block_on(async {
-            Delta::open(std::sync::Arc::clone(place.store()), &url, place.shown()).await?.files().await
-        })?;
+        let table = place.delta_table()?;
+        let current = place.runtime().block_on(table.files())?;
         let current: std::collections::HashSet<String> = current.into_iter().collect();
         files.retain(|file| current.contains(file.relative()));
         if files.len() < current.len() {

@@ -217,6 +217,13 @@ impl Place {
         below.strip_prefix('/').unwrap_or(below)
     }
 
+    /// The Delta table that this folder is, or is to be.
+    #[cfg(feature = "delta")]
+    pub fn delta_table(&self) -> Result<crate::session::delta::Delta> {
+        let url = self.url()?;
+        self.runtime().block_on(crate::session::delta::Delta::open(Arc::clone(self.store()), &url, &self.shown))
+    }
+
     /// An error where the folder, this one or that of the file here, is a table of a format that keeps its own books.
     pub fn check_no_table(&self, is_file: bool) -> Result<()> {
         let folder = if is_file { self.path.parent().unwrap_or_default() } else { self.path.clone() };

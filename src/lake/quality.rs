@@ -57,6 +57,8 @@ pub struct Measured {
     pub table: Vec<Value>,
     /// The measures of each translated row.
     pub rows: Vec<RowMeasures>,
+    /// The translated rows.
+    pub translated: Vec<f32>,
 }
 
 /// Measures a translator, *mean-only* (every row becomes the target mean) and *do-nothing* (rows stay as they are; no
@@ -77,7 +79,7 @@ pub fn measure(translator: &Translator, trial: &Trial<'_>, seed: u64) -> Result<
         row("mean-only", Some(&mean_only), seed),
         row("do-nothing", do_nothing.as_deref(), seed),
     ];
-    Ok(Measured { table, rows })
+    Ok(Measured { table, rows, translated })
 }
 
 /// The held-out rows translated.

@@ -60,8 +60,7 @@ impl Storage {
         if documents <= CUT + 1 {
             return None;
         }
-        let asking = &natives.as_slice()[..documents.min(MAX_QUERIES) * width];
-        let asking = Rows::new(asking, width);
+        let asking = natives.first(MAX_QUERIES);
         let nearest = |metric, queries: Rows<'_>, documents: Rows<'_>| -> Vec<Vec<usize>> {
             let found = Index::new(&Prepare::new(metric, documents), documents).nearest(queries, CUT, true);
             found.iter().map(|found| found.iter().map(|one| one.document).collect()).collect()

@@ -9,22 +9,20 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::{GetExt, Result, Statistics, exec_err, not_impl_err, plan_err};
-use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
-use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::common::{GetExt, Result, exec_err, plan_err};
 use datafusion::datasource::file_format::{FileFormat, FileFormatFactory};
-use datafusion::datasource::physical_plan::{FileScanConfig, FileSinkConfig, FileSource};
+use datafusion::datasource::physical_plan::FileSinkConfig;
 use datafusion::datasource::sink::{DataSink, DataSinkExec};
-use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::LexRequirement;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::ObjectStoreExt;
 
 use super::plot::{COLORS, Line, Panel, Scale, Values, svg};
 use crate::session;
+use crate::session::write_only::{WriteOnly, Writes};
 
 /// What a statement's OPTIONS may say of a figure.
 const OPTIONS: [&str; 9] = ["kind", "x", "y", "series", "panel", "columns", "deviation", "log", "title"];
@@ -43,7 +41,7 @@ struct SvgFactory;
 
 impl GetExt for SvgFactory {
     fn get_ext(&self) -> String {
-        "svg".to_owned()
+        Svg::NAME.to_owned()
     }
 }
 
@@ -77,11 +75,11 @@ impl FileFormatFactory for SvgFactory {
                 _ => return plan_err!("SVG: option `{name}` is unknown: {} and mode are known", OPTIONS.join(", ")),
             }
         }
-        Ok(Arc::new(SvgFormat(Arc::new(drawn))))
+        Ok(Arc::new(WriteOnly(Svg(Arc::new(drawn)))))
     }
 
     fn default(&self) -> Arc<dyn FileFormat> {
-        Arc::new(SvgFormat(Arc::default()))
+        Arc::new(WriteOnly(Svg(Arc::default())))
     }
 }
 
@@ -106,41 +104,14 @@ struct Drawn {
 }
 
 #[derive(Debug)]
-struct SvgFormat(Arc<Drawn>);
+struct Svg(Arc<Drawn>);
 
 #[async_trait]
-impl FileFormat for SvgFormat {
-    fn get_ext(&self) -> String {
-        "svg".to_owned()
-    }
+impl Writes for Svg {
+    const NAME: &'static str = "svg";
+    const UNREAD: &'static str = "SVG files are written, not read";
 
-    fn get_ext_with_compression(&self, _: &FileCompressionType) -> Result<String> {
-        Ok(self.get_ext())
-    }
-
-    fn compression_type(&self) -> Option<FileCompressionType> {
-        None
-    }
-
-    async fn infer_schema(&self, _: &dyn Session, _: &Arc<dyn ObjectStore>, _: &[ObjectMeta]) -> Result<SchemaRef> {
-        not_impl_err!("SVG files are written, not read")
-    }
-
-    async fn infer_stats(
-        &self,
-        _: &dyn Session,
-        _: &Arc<dyn ObjectStore>,
-        schema: SchemaRef,
-        _: &ObjectMeta,
-    ) -> Result<Statistics> {
-        Ok(Statistics::new_unknown(&schema))
-    }
-
-    async fn create_physical_plan(&self, _: &dyn Session, _: FileScanConfig) -> Result<Arc<dyn ExecutionPlan>> {
-        not_impl_err!("SVG files are written, not read")
-    }
-
-    async fn create_writer_physical_plan(
+    async fn plan(
         &self,
         input: Arc<dyn ExecutionPlan>,
         _: &dyn Session,
@@ -150,11 +121,6 @@ impl FileFormat for SvgFormat {
         let columns = Columns::find(&self.0, &config.output_schema)?;
         let sink = SvgSink { drawn: Arc::clone(&self.0), columns, config };
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), order)))
-    }
-
-    /// Never asked to read: no schema can be inferred.
-    fn file_source(&self, schema: TableSchema) -> Arc<dyn FileSource> {
-        JsonFormat::default().file_source(schema)
     }
 }
 

@@ -9,16 +9,11 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{
-    DataFusionError, GetExt, Result as EngineResult, Statistics, exec_err, not_impl_err, plan_err,
-};
-use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::common::{DataFusionError, GetExt, Result as EngineResult, exec_err, not_impl_err, plan_err};
 use datafusion::datasource::file_format::{FileFormat, FileFormatFactory};
-use datafusion::datasource::physical_plan::{FileScanConfig, FileSinkConfig, FileSource};
+use datafusion::datasource::physical_plan::FileSinkConfig;
 use datafusion::datasource::provider_as_source;
 use datafusion::datasource::sink::{DataSink, DataSinkExec};
-use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlanBuilder;
@@ -37,16 +32,17 @@ use deltalake_core::protocol::SaveMode;
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::layout::{self, TableFormat, is_hidden};
+use super::layout::{TableFormat, is_hidden};
 use super::stores::Stores;
 use super::target::Mode;
+use super::write_only::{WriteOnly, Writes};
 use crate::column::Width;
 use crate::column::stored::TOOL_VERSION;
 use crate::error::is_passing;
@@ -177,21 +173,15 @@ impl Delta {
     /// has left that was stopped while it made the table.
     pub async fn check_free(&self) -> Result<()> {
         let refused = |error| Error::store(&self.shown, "cannot be looked up", &error);
-        let around = layout::table_around(self.store.as_ref(), &self.folder).await.map_err(refused)?;
-        match around {
-            None => {}
-            Some(TableFormat::Delta) if has_log(self.store.as_ref(), &self.folder, &self.shown).await? => {
-                return Err(changed(&self.shown));
+        // Whatever the folders above are called: the clean-up of a table around this one would delete it.
+        let mut around = Some(self.folder.clone());
+        while let Some(folder) = around {
+            match TableFormat::at(self.store.as_ref(), &folder).await.map_err(refused)? {
+                None => {}
+                Some(TableFormat::Delta) if folder == self.folder => return Err(changed(&self.shown)),
+                Some(format) => return Err(Error::file(&self.shown, format.unwritable())),
             }
-            Some(format) => return Err(Error::file(&self.shown, format.unwritable())),
-        }
-        // Whatever the folders between are called: the clean-up of a table around this one would delete it.
-        let mut above = self.folder.parent();
-        while let Some(folder) = above {
-            if let Some(format) = TableFormat::at(self.store.as_ref(), &folder).await.map_err(refused)? {
-                return Err(Error::file(&self.shown, format.unwritable()));
-            }
-            above = folder.parent();
+            around = folder.parent();
         }
         let mut files = self.store.list(Some(&self.folder));
         let mut found = None;
@@ -404,7 +394,7 @@ pub struct DeltaFactory;
 
 impl GetExt for DeltaFactory {
     fn get_ext(&self) -> String {
-        "delta".to_owned()
+        Copies::NAME.to_owned()
     }
 }
 
@@ -417,55 +407,24 @@ impl FileFormatFactory for DeltaFactory {
                 name => return plan_err!("DELTA: option `{name}` is unknown: mode is known, 'append' or 'overwrite'"),
             }
         }
-        Ok(Arc::new(DeltaFormat(mode)))
+        Ok(Arc::new(WriteOnly(Copies(mode))))
     }
 
     fn default(&self) -> Arc<dyn FileFormat> {
-        Arc::new(DeltaFormat(None))
+        Arc::new(WriteOnly(Copies(None)))
     }
 }
 
+/// What to do where there is a table.
 #[derive(Debug)]
-struct DeltaFormat(Option<Mode>);
+struct Copies(Option<Mode>);
 
 #[async_trait]
-impl FileFormat for DeltaFormat {
-    fn get_ext(&self) -> String {
-        "delta".to_owned()
-    }
+impl Writes for Copies {
+    const NAME: &'static str = "delta";
+    const UNREAD: &'static str = "a Delta table is read by its name: FROM 'folder/'";
 
-    fn get_ext_with_compression(&self, _: &FileCompressionType) -> EngineResult<String> {
-        Ok(self.get_ext())
-    }
-
-    fn compression_type(&self) -> Option<FileCompressionType> {
-        None
-    }
-
-    async fn infer_schema(
-        &self,
-        _: &dyn Session,
-        _: &Arc<dyn ObjectStore>,
-        _: &[ObjectMeta],
-    ) -> EngineResult<SchemaRef> {
-        plan_err!("a Delta table is read by its name: FROM 'folder/'")
-    }
-
-    async fn infer_stats(
-        &self,
-        _: &dyn Session,
-        _: &Arc<dyn ObjectStore>,
-        schema: SchemaRef,
-        _: &ObjectMeta,
-    ) -> EngineResult<Statistics> {
-        Ok(Statistics::new_unknown(&schema))
-    }
-
-    async fn create_physical_plan(&self, _: &dyn Session, _: FileScanConfig) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        not_impl_err!("a Delta table is read by its name: FROM 'folder/'")
-    }
-
-    async fn create_writer_physical_plan(
+    async fn plan(
         &self,
         input: Arc<dyn ExecutionPlan>,
         state: &dyn Session,
@@ -485,10 +444,6 @@ impl FileFormat for DeltaFormat {
             return Err(Error::file(&sink.original_url, "is a pattern: a Delta table is a folder").into());
         }
         let table = Delta::open(stores(state.config().get_extension())?.of(&url)?, &url, &sink.original_url).await?;
-        check_types(&input.schema(), &sink.original_url)?;
-        if !table.exists() {
-            table.check_free().await?;
-        }
         let mode = match (self.0, table.exists()) {
             (None, true) => {
                 let message = "is a Delta table: add OPTIONS (mode 'append') to add to it, or (mode 'overwrite') to replace its rows";
@@ -515,10 +470,6 @@ impl FileFormat for DeltaFormat {
         let how = How { mode, partition_columns, info: json!({ "tool_version": TOOL_VERSION }) };
         let sink = DeltaSink { table, state: state.clone(), schema: input.schema(), how: Mutex::new(Some(how)) };
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
-    }
-
-    fn file_source(&self, schema: TableSchema) -> Arc<dyn FileSource> {
-        ParquetFormat::default().file_source(schema)
     }
 }
 

@@ -34,6 +34,7 @@ pub mod stores;
 mod target;
 mod vector_sink;
 mod vectors;
+pub mod write_only;
 
 /// What a session may be told; the default is right for a command on this machine.
 #[derive(Debug, Clone, Default)]

@@ -148,11 +148,6 @@ impl Trial {
         Ok(trial)
     }
 
-    /// How many queries there are.
-    pub fn asking(&self) -> usize {
-        self.count
-    }
-
     /// Vectors of this trial as rows as wide as those of `like`.
     pub fn rows<'r>(&self, vectors: &'r [f32], like: &Vectors<'_>) -> Rows<'r> {
         Rows::new(vectors, like.width())

@@ -72,13 +72,7 @@ pub fn table_at(place: &Place) -> Result<Option<Delta>> {
     if !can_be_at(&place.url()?) {
         return Ok(None);
     }
-    Ok(Some(table(place)?).filter(Delta::exists))
-}
-
-/// The Delta table at `place`, there or not yet.
-fn table(place: &Place) -> Result<Delta> {
-    let url = place.url()?;
-    place.runtime().block_on(Delta::open(Arc::clone(place.store()), &url, place.shown()))
+    Ok(Some(place.delta_table()?).filter(Delta::exists))
 }
 
 impl Job {
@@ -93,7 +87,7 @@ impl Job {
             let message = "is a file, and the output is a Delta table: name a folder";
             return Err(Error::Exists { path: request.output.shown().to_owned(), message: message.to_owned() });
         }
-        let target = table(&request.output)?;
+        let target = request.output.delta_table()?;
         let (input, output) = (request.input.folder(), &request.output);
         if output.is_within(input) || input.is_within(output) {
             let message = "is the input of this job, or in its folder, or around it: name another folder";
